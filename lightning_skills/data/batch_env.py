@@ -1,0 +1,175 @@
+"""The interface of an environment: N worlds that step together in numpy."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = np.ndarray
+Observation = dict[str, Array]
+State = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class EnvInfo:
+    """What networks and buffers must know of an environment.
+
+    Args:
+        observation_shapes: Shape of each observation key without the world axis; ``"observation"`` (the low-dimensional
+            state vector) is always there.
+        action_dim: Length of an action; every action lies in [-1, 1].
+        horizon: Time limit of an episode in primitive steps.
+    """
+
+    observation_shapes: Mapping[str, tuple[int, ...]]
+    action_dim: int
+    horizon: int
+
+    @property
+    def state_dim(self) -> int:
+        """Length of the state vector ``"observation"``."""
+        return self.observation_shapes["observation"][0]
+
+
+@dataclass(frozen=True)
+class BatchStep:
+    """What one primitive step gave each of N worlds.
+
+    Args:
+        observation: Each key ``[N, *shape]`` float32.
+        reward: ``[N]`` float32; 0 in worlds that were not stepped.
+        terminated: ``[N]`` bool, the task ended the episode.
+        truncated: ``[N]`` bool, the time limit did.
+        success: ``[N]`` bool, the task counts as solved at this step.
+    """
+
+    observation: Observation
+    reward: Array
+    terminated: Array
+    truncated: Array
+    success: Array
+
+
+class BatchEnv(ABC):
+    """N worlds of one environment.
+
+    A subclass sets ``info`` and implements the four underscored methods; time limit, random streams and the part of the
+    state that they own are kept here. Worlds do not reset themselves: the caller resets those that are done.
+
+    Every world has its own random stream (``self.rngs[i]``), so world ``i`` of a batch behaves exactly like a batch of
+    one with the same seed.
+
+    Args:
+        seeds: One seed per world.
+    """
+
+    info: EnvInfo
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.num_worlds = len(seeds)
+        self.elapsed = np.zeros(self.num_worlds, dtype=np.int64)
+        self.rngs = [np.random.default_rng(seed) for seed in seeds]
+
+    @abstractmethod
+    def _reset(self, worlds: Array) -> None:
+        """Put the worlds of this index array ``[n]`` into initial states, drawing from their own ``self.rngs``."""
+
+    @abstractmethod
+    def _step(self, action: Array, worlds: Array) -> tuple[Array, Array, Array]:
+        """Advance the worlds of the index array ``[n]`` by one step.
+
+        Args:
+            action: ``[n, action_dim]``, already clipped to [-1, 1].
+            worlds: ``[n]`` indices.
+
+        Returns:
+            reward, terminated, success, each ``[n]``.
+        """
+
+    @abstractmethod
+    def _observe(self) -> Observation:
+        """Observations of all worlds, each ``[N, *shape]`` float32, in arrays the env will not write to again."""
+
+    @abstractmethod
+    def _get_state(self) -> State:
+        """Copies of everything that determines the future of all worlds, first axis N."""
+
+    @abstractmethod
+    def _set_state(self, state: State) -> None:
+        """Inverse of :meth:`_get_state`."""
+
+    def observe(self) -> Observation:
+        """Observations of all worlds, each ``[N, *shape]`` float32."""
+        return self._observe()
+
+    def seed(self, seeds: Sequence[int]) -> None:
+        """Restart the random stream of every world.
+
+        Raises:
+            ValueError: if there is not one seed per world.
+        """
+        if len(seeds) != self.num_worlds:
+            raise ValueError(f"{len(seeds)} seeds for {self.num_worlds} worlds")
+        self.rngs = [np.random.default_rng(seed) for seed in seeds]
+
+    def reset(self, worlds: Array | None = None) -> Observation:
+        """Start new episodes.
+
+        Args:
+            worlds: ``[N]`` bool mask of the worlds to reset; None resets all.
+
+        Returns:
+            Observations of all worlds.
+        """
+        chosen = np.arange(self.num_worlds) if worlds is None else np.flatnonzero(worlds)
+        self.elapsed[chosen] = 0
+        self._reset(chosen)
+        return self._observe()
+
+    def step(self, action: Array, active: Array | None = None) -> BatchStep:
+        """Advance by one primitive step.
+
+        Args:
+            action: ``[N, action_dim]``; clipped to [-1, 1].
+            active: ``[N]`` bool mask of the worlds to advance; the others stay as they are. None advances all.
+        """
+        worlds = np.arange(self.num_worlds) if active is None else np.flatnonzero(active)
+        self.elapsed[worlds] += 1
+        reward = np.zeros(self.num_worlds, dtype=np.float32)
+        terminated, truncated, success = (np.zeros(self.num_worlds, dtype=bool) for _ in range(3))
+        reward[worlds], terminated[worlds], success[worlds] = self._step(np.clip(action[worlds], -1.0, 1.0), worlds)
+        truncated[worlds] = self.elapsed[worlds] >= self.info.horizon
+        return BatchStep(self._observe(), reward, terminated, truncated, success)
+
+    def get_state(self) -> State:
+        """Everything that determines the future: simulator, episode clocks and random streams, first axis N."""
+        streams = [rng.bit_generator.state["state"] for rng in self.rngs]
+        words = [[s["state"] >> 64, s["state"] & (2**64 - 1), s["inc"] >> 64, s["inc"] & (2**64 - 1)] for s in streams]
+        return {**self._get_state(), "elapsed": self.elapsed.copy(), "rng": np.array(words, dtype=np.uint64)}
+
+    def set_state(self, state: State) -> None:
+        """Inverse of :meth:`get_state`."""
+        state = dict(state)
+        self.elapsed = state.pop("elapsed").astype(np.int64)
+        for rng, words in zip(self.rngs, state.pop("rng"), strict=True):
+            high, low, inc_high, inc_low = (int(word) for word in words)
+            rng.bit_generator.state = {
+                "bit_generator": "PCG64",
+                "state": {"state": high << 64 | low, "inc": inc_high << 64 | inc_low},
+                "has_uint32": 0,
+                "uinteger": 0,
+            }
+        self._set_state(state)
+
+    def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
+        """Draw state trajectories (each ``[T, state_dim]``) into a plot; False if this env has no such picture."""
+        return False
+
+    def film(self, trajectory: Array) -> Array | None:
+        """Frames ``[F, height, width, 3]`` uint8 of one state trajectory ``[T, state_dim]``, or None."""
+        return None
