@@ -1,0 +1,1 @@
+"""Configuration files that no plug-in owns."""

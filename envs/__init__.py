@@ -1,0 +1,1 @@
+"""Environment plug-ins, one folder each."""

@@ -1,0 +1,1 @@
+"""Trajectories, environments, collectors and buffers."""

@@ -1,0 +1,1 @@
+"""Phases: LightningModules that more than one method uses."""
