@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.data.batch_env import EnvInfo
+from lightning_skills.data.skill_env import SkillExecution
 
 Metrics = dict[str, Tensor]
 
@@ -121,6 +122,14 @@ class PhaseModule(LightningModule):
     def progress(self) -> tuple[int, int]:
         """How far the phase is: (done, total), in env frames for online phases, in updates for offline ones."""
 
+    def skill_execution(self) -> SkillExecution:
+        """How this phase's actions are executed in the environment."""
+        raise NotImplementedError(f"{type(self).__name__} does not act")
+
+    def capacities(self) -> Mapping[str, int]:
+        """The replay buffers an online phase collects into, by name, with the transitions each keeps on a rank."""
+        return {"replay": 1_000_000}
+
     def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
         """Choose an action in each of N worlds.
 
@@ -166,13 +175,20 @@ class PhaseModule(LightningModule):
         self.updates += 1
         self.logged = metrics
 
-    def step(self, optimizer: torch.optim.Optimizer, loss: Tensor, inputs: Iterable[Tensor] | None = None) -> None:
+    def step(
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss: Tensor,
+        inputs: Iterable[Tensor] | None = None,
+        max_norm: float | None = None,
+    ) -> None:
         """Backward and optimizer step; gradients are averaged over ranks in one flat all-reduce.
 
         Args:
             optimizer: Steps the parameters it holds.
             loss: Scalar.
             inputs: Parameters to differentiate for; default: those of ``optimizer``, so that nothing else is touched.
+            max_norm: Global norm to which the averaged gradients are clipped.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]] if inputs is None else [*inputs]
         gradients = torch.autograd.grad(loss, parameters)
@@ -184,4 +200,6 @@ class PhaseModule(LightningModule):
             gradients = tuple(piece.view_as(g) for piece, g in zip(pieces, gradients, strict=True))
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, max_norm)
         optimizer.step()

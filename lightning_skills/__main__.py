@@ -1,0 +1,87 @@
+"""``python -m lightning_skills``: what is registered, data sets, training."""
+
+import sys
+from collections.abc import Sequence
+
+from lightning_skills import command, plugins
+from lightning_skills.errors import InputError
+
+HELP = """\
+usage: python -m lightning_skills COMMAND
+
+  methods | envs                         what is registered, one line each
+  train key=value ...                    the same as train.py
+  data generate env=NAME [key=value ...] make the env's data set (or say that it is there)
+  data describe PATH                     what a data set holds
+  data validate PATH                     read every value and check it
+"""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command; returns the exit status."""
+    match list(words):
+        case ["methods"]:
+            return _list(plugins.methods())
+        case ["envs"]:
+            return _list(plugins.envs())
+        case ["train", *rest]:
+            return command.train(rest)
+        case ["data", "generate", *rest]:
+            return command.guard(lambda: _generate(rest))
+        case ["data", "describe", path]:
+            return command.guard(lambda: _describe(path, check=False))
+        case ["data", "validate", path]:
+            return command.guard(lambda: _describe(path, check=True))
+        case [] | ["--help"] | ["-h"]:
+            print(HELP)
+            return 0
+    print(HELP, file=sys.stderr)
+    return 2
+
+
+def _list(registry: plugins.Registry) -> int:
+    width = max(map(len, [*registry, *registry.broken]), default=0)
+    for name in registry:
+        print(f"{name:<{width}}  {registry[name].summary}")
+    for name, reason in registry.broken.items():
+        print(f"{name:<{width}}  cannot be used: {reason}", file=sys.stderr)
+    return 0
+
+
+def _generate(words: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from lightning_skills import config
+    from lightning_skills.data import trajectories
+
+    run = config.load_env(words)
+    if run.env.demonstrations is None:
+        raise InputError(f"env {run.env.name!r} has no demonstrations of its own")
+    demos = plugins.resolve(run.env.demonstrations)
+    path = Path(run.config.data_dir)
+    dataset = trajectories.cached(
+        path, run.env.name, demos.recipe(run.config.env), lambda: demos.generate(run.config.env)
+    )
+    return _print(trajectories.describe(dataset))
+
+
+def _describe(path: str, check: bool) -> int:
+    from pathlib import Path
+
+    from lightning_skills.data import trajectories
+
+    dataset = trajectories.load(Path(path))
+    if check:
+        trajectories.validate(dataset)
+    return _print(trajectories.describe(dataset))
+
+
+def _print(rows: Sequence[tuple[str, str]]) -> int:
+    from lightning_skills.report import summary_table
+
+    print(summary_table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,216 @@
+"""Directory checkpoints: everything a phase needs to go on exactly where it was.
+
+``checkpoints/<phase>/updates_<n>/`` holds Lightning's ``model.ckpt`` (written by rank 0, plain values only), a folder
+``rank_<k>/`` per process and, last of all, ``COMPLETE``. It is written beside its final name, flushed to disk and renamed,
+and only then is the previous one removed: a kill at any moment leaves a complete checkpoint.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lightning_skills.data.offline import OfflineData
+from lightning_skills.data.online import OnlineData
+from lightning_skills.errors import InputError
+from lightning_skills.rows import Rows
+from lightning_skills.phases.base import PhaseModule
+
+FORMAT = 1
+Data = OfflineData | OnlineData
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; a checkpoint has been written."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+def random_streams() -> dict[str, Tensor]:
+    """The state of the global torch, CUDA, numpy and Python generators, as tensors."""
+    streams = {"torch": torch.get_rng_state()}
+    for device in range(torch.cuda.device_count()):
+        streams[f"cuda_{device}"] = torch.cuda.get_rng_state(device)
+    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    streams["numpy_keys"] = torch.from_numpy(np.asarray(keys).astype(np.int64))
+    streams["numpy_rest"] = torch.tensor([position, has_gauss, gauss], dtype=torch.float64)
+    version, words, gauss_next = random.getstate()
+    streams["python"] = torch.tensor(words, dtype=torch.int64)
+    streams["python_rest"] = torch.tensor([version, float("nan") if gauss_next is None else gauss_next])
+    return streams
+
+
+def restore_random_streams(streams: Mapping[str, Tensor]) -> None:
+    """Inverse of :func:`random_streams`."""
+    torch.set_rng_state(streams["torch"])
+    for device in range(torch.cuda.device_count()):
+        if f"cuda_{device}" in streams:
+            torch.cuda.set_rng_state(streams[f"cuda_{device}"], device)
+    position, has_gauss, gauss = streams["numpy_rest"].tolist()
+    keys = streams["numpy_keys"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, int(position), int(has_gauss), gauss))  # noqa: NPY002
+    version, gauss_next = streams["python_rest"].tolist()
+    words = tuple(streams["python"].tolist())
+    random.setstate((int(version), words, None if gauss_next != gauss_next else gauss_next))
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest complete checkpoint in a phase's folder."""
+    complete = [path.parent for path in folder.glob("updates_*/COMPLETE") if not path.parent.name.endswith(".tmp")]
+    return max(complete, key=lambda path: int(path.name.split("_")[1]), default=None)
+
+
+class Checkpoints(Callback):
+    """Writes a phase's checkpoints: every so often, when a signal asks to stop, and at the end.
+
+    Args:
+        folder: Of this phase, ``<run>/checkpoints/<phase>``.
+        owner: What the checkpoint belongs to (method, phase, world size ...); must be equal on resume.
+        data: The phase's data module.
+        rows: The phase's metrics.
+        every_minutes: Between checkpoints.
+    """
+
+    def __init__(self, folder: Path, owner: Mapping[str, Any], data: Data, rows: Rows, every_minutes: float) -> None:
+        self._folder, self._owner, self._data, self._rows = folder, {"format": FORMAT, **owner}, data, rows
+        self._every = every_minutes * 60
+        self._last = time.monotonic()
+        self._previous: tuple[Path, dict[str, int]] | None = None
+        self._signal: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def restore(self) -> Path | None:
+        """Put data and metrics back to the newest complete checkpoint.
+
+        Returns:
+            Its ``model.ckpt`` for Lightning, or None if there is no checkpoint.
+
+        Raises:
+            InputError: if it belongs to something else; the difference is listed.
+        """
+        path = newest(self._folder)
+        if path is None:
+            return None
+        rank = path / f"rank_{self._rank}"
+        state = json.loads((path / "owner.json").read_text())
+        differences = [
+            f"{key} {state.get(key)!r} there, {self._owner.get(key)!r} here"
+            for key in sorted(state.keys() | self._owner.keys())
+            if state.get(key) != self._owner.get(key)
+        ]
+        if differences:
+            raise InputError(f"checkpoint {path} is not this run's: {'; '.join(differences)}")
+        state = json.loads((rank / "state.json").read_text())
+        tensors = load_file(rank / "state.safetensors")
+        self._rows.restore(state["rows"])
+        self._data.stream.go_on_with(state["plan"])
+        streams = {key.removeprefix("random/"): value for key, value in tensors.items() if key.startswith("random/")}
+        self._data.stream.before_first_batch = lambda: restore_random_streams(streams)
+        if isinstance(self._data, OnlineData):
+            self._data.restore(state["data"], tensors, rank)
+            self._previous = (rank, state["data"]["written"])
+        return path / "model.ckpt"
+
+    @property
+    def _rank(self) -> int:
+        return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+    def save(self, trainer: Trainer, module: PhaseModule) -> None:
+        """Write a checkpoint and drop the one before.
+
+        Raises:
+            InputError: if it cannot be written (disk full, read-only); the previous checkpoint stays whole.
+        """
+        target = self._folder / f"updates_{module.updates:012d}"
+        if newest(self._folder) == target:
+            return
+        beside = target.with_name(target.name + ".tmp")
+        try:
+            if trainer.is_global_zero:
+                shutil.rmtree(beside, ignore_errors=True)
+                beside.mkdir(parents=True)
+            trainer.strategy.barrier()
+            trainer.save_checkpoint(beside / "model.ckpt")
+            written = self._save_rank(beside / f"rank_{trainer.global_rank}")
+            trainer.strategy.barrier()
+            if trainer.is_global_zero:
+                (beside / "owner.json").write_text(json.dumps(self._owner))
+                (beside / "COMPLETE").touch()
+                flush(beside)
+                beside.rename(target)
+                flush(self._folder)
+                for old in self._folder.glob("updates_*"):
+                    if old != target:
+                        shutil.rmtree(old)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise InputError(f"cannot write checkpoint {target}: {str(error).splitlines()[0]}; the previous one is whole") from None
+        trainer.strategy.barrier()
+        self._previous = (target / f"rank_{trainer.global_rank}", written)
+        self._last = time.monotonic()
+
+    def _save_rank(self, folder: Path) -> dict[str, int]:
+        folder.mkdir()
+        tensors = {f"random/{key}": value for key, value in random_streams().items()}
+        state: dict[str, Any] = {"plan": self._data.stream.remaining(), "rows": self._rows.state()}
+        written: dict[str, int] = {}
+        if isinstance(self._data, OnlineData):
+            state["data"], more = self._data.save(folder, self._previous)
+            written = state["data"]["written"]
+            tensors |= more
+        save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "state.safetensors")
+        (folder / "state.json").write_text(json.dumps(state))
+        return written
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take over the stop signals (Lightning's own handlers are in place by now)."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[signum] = signal.signal(signum, self._note)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            raise KeyboardInterrupt
+        self._signal = signum
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Save when it is time; after a signal, save and stop."""
+        assert isinstance(pl_module, PhaseModule)
+        if self._signal is not None:
+            self.save(trainer, pl_module)
+            raise Interrupted(self._signal)
+        if time.monotonic() - self._last >= self._every:
+            self.save(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the finished phase."""
+        assert isinstance(pl_module, PhaseModule)
+        self.save(trainer, pl_module)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Hand the signals back."""
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
+        self._handlers.clear()
+
+
+def flush(folder: Path) -> None:
+    """Force a folder and all that is in it to disk."""
+    for path in [folder, *folder.rglob("*")]:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)

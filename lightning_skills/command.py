@@ -1,0 +1,94 @@
+"""The command ``train.py``: reads the words, runs one job or a sweep, and turns outcomes into exit statuses."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from lightning_skills.errors import InputError
+
+HELP = """\
+usage: train.py method=NAME env=NAME [key=value ...]
+
+Trains every phase of a method; the same command again resumes, or says that it is finished.
+
+  method=spirl env=maze          what to train and where; `python -m lightning_skills methods` and `envs` list them
+  env.task=NAME                  one of the env's tasks
+  seed=0  name=NAME  runs_dir=runs
+                                 the run's folder is runs_dir/<method>/<env>-<task>/<name>/seed<k>
+  phase=rl skills=RUN            one phase only, with the artefact of another run
+  data=PATH                      a data set to use instead of the env's own
+  experiment=NAME                the settings of one cell of a results table (conf/experiment/)
+  debug=smoke                    every phase, tiny
+  method.rl.lr=1e-4 ...          any option
+
+  -m                             sweep: comma-separated values, one process per job (-m method=spirl,sac seed=0,1,2)
+  --cfg                          print the resolved config and stop
+  --help                         this text
+
+exit status: 0 done, 2 bad input, 130 or 143 stopped by a signal after a checkpoint, 1 anything else
+"""
+
+FULL_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
+
+
+def train(words: Sequence[str] | None = None) -> int:
+    """The command line of ``train.py``; returns the exit status."""
+    words = list(sys.argv[1:] if words is None else words)
+    if "--help" in words or "-h" in words:
+        print(HELP)
+        return 0
+    return guard(lambda: _sweep([word for word in words if word != "-m"]) if "-m" in words else _train(words))
+
+
+def guard(work: Callable[[], int]) -> int:
+    """Run ``work``; bad input, a full disk and stop signals become one line and their exit status."""
+    try:
+        return work()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        print(f"error: cannot write {error.filename or 'output'}: {os.strerror(error.errno)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _train(words: Sequence[str]) -> int:
+    from lightning_skills import config
+
+    run = config.load([word for word in words if word != "--cfg"])
+    if "--cfg" in words:
+        from omegaconf import OmegaConf
+
+        print(OmegaConf.to_yaml(OmegaConf.create(run.resolved())))
+        return 0
+    os.environ.setdefault("RL_LOGGING_LEVEL", "ERROR")
+    from lightning_skills.checkpoint import Interrupted
+    from lightning_skills.pipeline import execute
+
+    try:
+        execute(run)
+    except Interrupted as stop:
+        print(f"stopped by {stop} after a checkpoint; the same command goes on", file=sys.stderr)
+        return 128 + stop.signum
+    return 0
+
+
+def _sweep(words: Sequence[str]) -> int:
+    from lightning_skills import config
+
+    jobs = list(config.sweep(words))
+    for job in jobs:
+        config.load(job)
+    outcomes = []
+    for number, job in enumerate(jobs, 1):
+        print(f"[{number}/{len(jobs)}] {' '.join(job)}", flush=True)
+        outcomes.append(subprocess.run([sys.executable, "-m", "lightning_skills", "train", *job], check=False).returncode)
+    for job, status in zip(jobs, outcomes, strict=True):
+        print(f"{'done' if status == 0 else f'exit {status}':>9}  {' '.join(job)}")
+    return max(outcomes)

@@ -1,0 +1,275 @@
+"""From command-line words to one frozen dataclass: Hydra composes, the dataclasses validate, plain values travel.
+
+Nothing beyond this file sees Hydra or a DictConfig. The options of a method and of an env exist once, as the frozen
+dataclass of the plug-in; presets and the smoke settings are laid under the user's words.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lightning_skills import plugins
+from lightning_skills.errors import InputError
+from lightning_skills.plugins import EnvSpec, MethodSpec
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
+# What may differ when a run goes on: where things lie, how they are shown and how fast; not what is computed.
+MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "trainer.threads")
+
+
+@dataclass(frozen=True)
+class CollectOptions:
+    """How an online phase steps its environment."""
+
+    worlds: int = 1  # worlds stepped together on each rank; more of them are faster and make the data staler
+
+
+@dataclass(frozen=True)
+class CheckpointOptions:
+    """When a phase saves itself; it always does so on a signal."""
+
+    every_minutes: float = 5.0
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """The fixed protocol; evaluation has its own worlds and its own random streams."""
+
+    episodes: int = 50  # at the end of a run
+    interim_episodes: int = 10  # during training
+    interim_every: int = 50_000  # env frames between interim evaluations
+    explore: bool = True  # sample from the policy as in training; false takes its mode
+    seed: int = 1_000_000  # of the evaluation worlds, apart from every training seed
+
+
+@dataclass(frozen=True)
+class LoggingOptions:
+    """Where curves and pictures go. metrics.csv is always written."""
+
+    mlflow: bool = True
+    tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, else sqlite in runs_dir
+    experiment: str = "lightning_skills"
+    every_frames: int = 2_000  # env frames a row of metrics.csv stands for, online phases
+    every_updates: int = 100  # updates a row stands for, offline phases
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """What the computation runs on."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    threads: int = 0  # of torch, per process; 0 leaves torch's own choice
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run, complete."""
+
+    method: Any = None
+    env: Any = None
+    seed: int = 0
+    name: str | None = None  # of the run's folder; default: the experiment, or a digest of what was overridden
+    runs_dir: str = "runs"
+    data_dir: str = "data"
+    data: str | None = None  # a data set to use instead of the env's own
+    phase: str | None = None  # run this phase only
+    sources: dict[str, str] = field(default_factory=dict)  # artefacts from elsewhere, by phase; written skills=PATH
+    collect: CollectOptions = field(default_factory=CollectOptions)
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    logging: LoggingOptions = field(default_factory=LoggingOptions)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A validated run: its config and the plug-ins it names."""
+
+    config: RunConfig
+    method: MethodSpec
+    env: EnvSpec
+
+    @property
+    def directory(self) -> Path:
+        """``runs_dir/<method>/<env>-<task>/<name>/seed<k>``."""
+        task = f"{self.env.name}-{self.config.env.task}"
+        return Path(self.config.runs_dir) / self.method.name / task / str(self.config.name) / f"seed{self.config.seed}"
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole config as plain values, with the names of method and env."""
+        plain = dataclasses.asdict(self.config)
+        plain["method"] = {"name": self.method.name, **plain["method"]}
+        plain["env"] = {"name": self.env.name, **plain["env"]}
+        return plain
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def may_change(key: str) -> bool:
+    """Whether a resumed run may have another value there."""
+    return any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
+
+
+def load(words: Sequence[str]) -> Run:
+    """Compose and validate one run from ``key=value`` words.
+
+    Raises:
+        InputError: unknown method, env or key; wrong type or value; a method on an env it cannot serve.
+    """
+    overrides = [_parse(word) for word in words]
+    choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
+    method, env = plugins.methods()[choices["method"]], plugins.envs()[choices["env"]]
+    plugins.check_pair(method, env)
+    smoke = choices.get("debug") == "smoke"
+    task = _task(env, overrides, choices)
+    _store("method", method.name, method.config, {**method.preset(env.name, task), **(method.smoke if smoke else {})})
+    _store("env", env.name, env.config, env.smoke if smoke else {})
+    phases = {phase.name for phase in method.phases}
+    moved = [f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words)]
+    known = OmegaConf.to_container(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
+    _check_keys([item for item in overrides if item.key_or_group not in phases], flatten(known))
+    config = _freeze(_compose(moved))
+    if config.phase is not None and config.phase not in phases:
+        raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
+    return Run(dataclasses.replace(config, name=config.name or _default_name(overrides, choices)), method, env)
+
+
+def _parse(word: str) -> Override:
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException:
+        raise InputError(f"cannot read {word!r}; options are written key=value") from None
+    if override.is_add() or override.is_delete() or override.is_force_add():
+        raise InputError(f"cannot add or delete options ({word!r}); write {override.key_or_group}=value")
+    return override
+
+
+def _choices(groups: Sequence[Override]) -> dict[str, str]:
+    """What is selected in each config group, without composing any plug-in's options."""
+    for kind, registry in (("method", plugins.methods()), ("env", plugins.envs())):
+        for name in registry:
+            ConfigStore.instance().store(group=kind, name=name, node={})
+        for override in groups:
+            if override.key_or_group == kind:
+                registry[str(override.value())]
+    composed = _compose([str(override.input_line) for override in groups], with_hydra=True)
+    return {key: str(value) for key, value in composed.hydra.runtime.choices.items() if value is not None}
+
+
+def _task(env: EnvSpec, overrides: Sequence[Override], choices: Mapping[str, str]) -> str:
+    for override in overrides:
+        if override.key_or_group == "env.task":
+            return str(override.value())
+    if choices.get("experiment", "None") != "None":
+        text = OmegaConf.load(CONF / "experiment" / f"{choices['experiment']}.yaml")
+        return str(OmegaConf.select(text, "env.task") or env.config().task)
+    return str(env.config().task)
+
+
+def _store(group: str, name: str, options: type, laid_under: Mapping[str, Any]) -> None:
+    node = OmegaConf.structured(options)
+    _writable(node)
+    for key, value in laid_under.items():
+        OmegaConf.update(node, key, value, merge=True)
+    ConfigStore.instance().store(group=group, name=name, node=node)
+
+
+def _writable(node: DictConfig) -> None:
+    """Frozen dataclasses become read-only nodes, which no override could reach."""
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        if OmegaConf.is_dict(child := node._get_node(key)):
+            _writable(child)
+
+
+def _compose(words: Sequence[str], with_hydra: bool = False) -> DictConfig:
+    schema = OmegaConf.structured(RunConfig)
+    _writable(schema)
+    ConfigStore.instance().store(name="run_schema", node=schema)
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            return compose("train", overrides=list(words), return_hydra_config=with_hydra)
+    except MissingConfigException as error:
+        raise InputError(_first_line(error)) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_explain(error)) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split("\n")[0].split())
+
+
+def _explain(error: BaseException) -> str:
+    reason = error.__cause__ if error.__cause__ is not None else error
+    key = next((line.split(":", 1)[1].strip() for line in str(reason).split("\n") if "full_key:" in line), "")
+    return f"option {key!r}: {_first_line(reason)}" if key else _first_line(reason)
+
+
+def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any]) -> None:
+    for override in overrides:
+        key = override.key_or_group
+        if key in GROUPS or key in known or any(other.startswith(f"{key}.") for other in known):
+            continue
+        close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see train.py --cfg for all of them"
+        raise InputError(f"unknown option {key!r}; {hint}")
+
+
+def _freeze(config: DictConfig) -> RunConfig:
+    try:
+        frozen = OmegaConf.to_object(config)
+    except (ValueError, OmegaConfBaseException) as error:
+        raise InputError(_explain(error)) from None
+    if not isinstance(frozen, RunConfig):
+        raise TypeError(f"composed a {type(frozen).__name__}")
+    return frozen
+
+
+def _default_name(overrides: Sequence[Override], choices: Mapping[str, str]) -> str:
+    for group in ("debug", "experiment"):
+        if choices.get(group, "None") != "None":
+            return choices[group]
+    told = sorted(
+        str(item.input_line)
+        for item in overrides
+        if item.key_or_group not in ("method", "env", "env.task", "seed", "name") and not may_change(item.key_or_group)
+    )
+    return hashlib.sha1("\n".join(told).encode()).hexdigest()[:8] if told else "default"
+
+
+def sweep(words: Sequence[str]) -> Iterator[list[str]]:
+    """Every combination of comma-separated values: ``seed=0,1`` stands for two runs."""
+    options = []
+    for word in words:
+        override = _parse(word)
+        if override.is_sweep_override():
+            options.append([f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()])
+        else:
+            options.append([word])
+    return (list(job) for job in itertools.product(*options))

@@ -1,0 +1,55 @@
+"""Recorded trajectories as batches of windows."""
+
+import torch
+from lightning.pytorch import LightningDataModule
+from tensordict import TensorDict
+from torch.utils.data import DataLoader
+
+from lightning_skills.data.plan import PlanStream
+from lightning_skills.data.trajectories import Dataset
+from lightning_skills.errors import InputError
+from lightning_skills.phases.base import PhaseModule, Update
+
+
+class OfflineData(LightningDataModule):
+    """Feeds an offline phase: every update of its plan gets windows of consecutive rows.
+
+    A window is drawn as SPiRL's authors do: a trajectory uniformly (whatever its length), then a start uniformly. Draws
+    are with replacement. All data lie in memory as one flat tensor per key, so a batch is one gather.
+
+    Args:
+        module: The phase.
+        dataset: The trajectories.
+    """
+
+    def __init__(self, module: PhaseModule, dataset: Dataset) -> None:
+        super().__init__()
+        self.stream = PlanStream(module, self.sample)
+        self._path = dataset.path
+        self._steps = {key: torch.from_numpy(array[:]) for key, array in dataset.steps.items()}
+        self._lengths = torch.from_numpy(dataset.lengths)
+        self._starts = torch.from_numpy(dataset.starts)
+
+    def train_dataloader(self) -> DataLoader:
+        """The plan's batches."""
+        return self.stream.loader()
+
+    def sample(self, update: Update) -> TensorDict:
+        """A batch ``[batch_size, window]`` of all step keys.
+
+        Raises:
+            InputError: if no trajectory is as long as the window.
+        """
+        usable = (self._lengths >= update.window).nonzero().squeeze(1)
+        if not len(usable):
+            raise InputError(
+                f"data set {self._path}: the longest trajectory has {int(self._lengths.max())} rows, "
+                f"windows need {update.window} (skill horizon + 1)"
+            )
+        chosen = usable[torch.randint(len(usable), (update.batch_size,))]
+        room = self._lengths[chosen] - update.window + 1
+        start = self._starts[chosen] + (torch.rand(update.batch_size, dtype=torch.float64) * room).long()
+        rows = start[:, None] + torch.arange(update.window)
+        return TensorDict(
+            {key: values[rows] for key, values in self._steps.items()}, batch_size=[update.batch_size, update.window]
+        )

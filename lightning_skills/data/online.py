@@ -1,0 +1,176 @@
+"""Environment -> TorchRL collector -> replay buffers -> batches."""
+
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchrl.collectors import Collector
+
+from lightning_skills.data.batch_env import BatchEnv
+from lightning_skills.data.plan import PlanStream
+from lightning_skills.data.replay import Replay
+from lightning_skills.data.skill_env import SkillEnv
+from lightning_skills.phases.base import Collect, PhaseModule, Update
+
+RECENT_EPISODES = 100
+
+
+class Actor:
+    """A phase's acting method as a TorchRL policy; it carries the acting state of every world.
+
+    Args:
+        module: The phase.
+        env: The worlds it acts in.
+        policy: Name of the acting method.
+        explore: Whether it samples.
+    """
+
+    def __init__(self, module: PhaseModule, env: SkillEnv, policy: str = "act", explore: bool = True) -> None:
+        self._module, self._env = module, env
+        self.policy, self.explore = policy, explore
+        self.state = module.initial_state(env.worlds.num_worlds)
+
+    @torch.no_grad()
+    def __call__(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Add ``action`` and whatever the policy wants stored with the transition."""
+        device = self._module.device
+        observation = TensorDict(
+            {key: tensordict[key].to(device) for key in self._env.worlds.info.observation_shapes},
+            batch_size=tensordict.batch_size,
+        )
+        action, state, extras = getattr(self._module, self.policy)(observation, self._started(), self.explore)
+        self.state = state
+        tensordict.set("action", action.cpu())
+        return tensordict.update(extras.cpu())
+
+    def _started(self) -> TensorDict:
+        fresh = torch.from_numpy(self._env.worlds.elapsed == 0)
+        if not self.state.is_empty() and fresh.any():
+            self.state[fresh] = self._module.initial_state(int(fresh.sum()))
+        return self.state
+
+
+class Episodes:
+    """Running returns of N worlds and the last finished episodes."""
+
+    def __init__(self, worlds: int) -> None:
+        self.running = np.zeros((worlds, 3))
+        self.recent: deque[tuple[float, float, float]] = deque(maxlen=RECENT_EPISODES)
+
+    def add(self, reward: np.ndarray, success: np.ndarray, frames: np.ndarray, done: np.ndarray) -> None:
+        """Account for one transition of each world, all arguments ``[N]``."""
+        self.running[:, 0] += reward
+        self.running[:, 1] = np.maximum(self.running[:, 1], success)
+        self.running[:, 2] += frames
+        self.recent.extend(tuple(row) for row in self.running[done].tolist())
+        self.running[done] = 0
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the recent episodes: return, success rate, length in primitive steps."""
+        if not self.recent:
+            return {}
+        means = np.mean(self.recent, axis=0)
+        return dict(zip(("train/return", "train/success", "train/episode_frames"), means.tolist(), strict=True))
+
+
+class OnlineData(LightningDataModule):
+    """Feeds an online phase: runs the collector when the plan says so and samples what it gathered.
+
+    Args:
+        module: The phase.
+        env: The worlds of this rank.
+    """
+
+    def __init__(self, module: PhaseModule, env: BatchEnv) -> None:
+        super().__init__()
+        self.stream = PlanStream(module, self.sample, self.collect)
+        self.module = module
+        self.skill_env = SkillEnv(env, module.skill_execution())
+        self.actor = Actor(module, self.skill_env)
+        self.collector = Collector(
+            self.skill_env,
+            self.actor,
+            frames_per_batch=env.num_worlds,
+            total_frames=-1,
+            use_buffers=False,
+            track_traj_ids=False,
+        )
+        self.replays = {name: Replay(capacity) for name, capacity in module.capacities().items()}
+        self.episodes = Episodes(env.num_worlds)
+
+    def train_dataloader(self) -> DataLoader:
+        """The plan's batches."""
+        return self.stream.loader()
+
+    def sample(self, update: Update) -> TensorDict:
+        """A batch of single transitions; this rank's share of the whole."""
+        if update.window != 1:
+            raise NotImplementedError("windows are sampled from recorded trajectories only")
+        return self.replays[update.source].sample(update.batch_size // self.module.context.world_size)
+
+    def collect(self, collect: Collect) -> None:
+        """Add this rank's share of the transitions, a whole number of steps of all worlds."""
+        worlds = self.skill_env.worlds.num_worlds
+        self.actor.policy = collect.policy
+        steps = -(-collect.transitions // (worlds * self.module.context.world_size))
+        for _ in range(steps):
+            self._collect_step(collect.into)
+
+    def _collect_step(self, into: str) -> None:
+        step = self.collector.rollout().squeeze(1)
+        following = step["next"]
+        columns = [following[key].squeeze(1).numpy() for key in ("reward", "success", "frames", "done")]
+        self.episodes.add(*columns)
+        keys = [*self.skill_env.worlds.info.observation_shapes, "reward", "terminated", "frames"]
+        transitions = step.exclude("next", "done", "terminated", "truncated", "frames", "success")
+        transitions = transitions.set("next", following.select(*keys))
+        with torch.no_grad():
+            self.replays[into].extend(self.module.annotate(transitions))
+        totals = torch.tensor([int(columns[2].sum()), len(columns[2])])
+        if self.module.context.world_size > 1:
+            torch.distributed.all_reduce(totals)
+        self.module.env_frames += int(totals[0])
+        self.module.transitions += int(totals[1])
+
+    def save(self, folder: Path, previous: tuple[Path, dict[str, int]] | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Write the buffers into ``folder`` and return the rest of this rank's state as plain values and tensors.
+
+        Args:
+            folder: New folder of this rank.
+            previous: Its folder in the last checkpoint and how much each buffer had been written then.
+        """
+        for name, replay in self.replays.items():
+            old = None if previous is None else previous[0] / name
+            replay.save(folder / name, old, 0 if previous is None else previous[1][name])
+        state = {
+            "written": {name: replay.written for name, replay in self.replays.items()},
+            "running": self.episodes.running.tolist(),
+            "recent": list(self.episodes.recent),
+        }
+        tensors = {f"env/{key}": torch.from_numpy(value) for key, value in self.skill_env.get_state().items()}
+        for part, tensordict in (("carrier", self.collector._carrier), ("acting", self.actor.state)):
+            tensors |= {f"{part}/{key}": value for key, value in tensordict.flatten_keys("/").items()}
+        return state, tensors
+
+    def restore(self, state: dict[str, Any], tensors: Mapping[str, Tensor], folder: Path) -> None:
+        """Inverse of :meth:`save`."""
+        for name, replay in self.replays.items():
+            replay.load(folder / name, state["written"][name])
+        self.episodes.running = np.array(state["running"])
+        self.episodes.recent.extend(tuple(row) for row in state["recent"])
+        parts: dict[str, dict[str, Tensor]] = {"env": {}, "carrier": {}, "acting": {}}
+        for key, value in tensors.items():
+            part, _, name = key.partition("/")
+            if part in parts:
+                parts[part][name] = value
+        self.skill_env.set_state({key: value.numpy() for key, value in parts["env"].items()})
+        worlds = [self.skill_env.worlds.num_worlds]
+        self.collector._carrier = TensorDict(parts["carrier"], batch_size=worlds).unflatten_keys("/")
+        self.actor.state = TensorDict(parts["acting"], batch_size=worlds).unflatten_keys("/")

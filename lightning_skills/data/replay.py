@@ -1,0 +1,68 @@
+"""A TensorDict replay buffer that is checkpointed as immutable segments."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+from tensordict import TensorDict
+from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
+
+SEGMENT = 4096
+
+
+class Replay:
+    """Ring buffer of transitions, sampled uniformly with replacement.
+
+    Args:
+        capacity: Transitions kept.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.written = 0
+        self._buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(capacity), batch_size=1)
+
+    def __len__(self) -> int:
+        return min(self.written, self.capacity)
+
+    def extend(self, transitions: TensorDict) -> None:
+        """Append transitions ``[n]``, overwriting the oldest ones of a full buffer."""
+        self._buffer.extend(transitions)
+        self.written += len(transitions)
+
+    def sample(self, batch_size: int) -> TensorDict:
+        """A batch ``[batch_size]`` drawn with the global torch generator."""
+        return self._buffer.sample(batch_size)
+
+    def save(self, folder: Path, previous: Path | None, previously_written: int) -> None:
+        """Write the used part in segments of fixed size; those unchanged since ``previous`` are hard-linked from there.
+
+        Args:
+            folder: New folder.
+            previous: Folder of an earlier :meth:`save`.
+            previously_written: ``written`` at that time.
+        """
+        folder.mkdir(parents=True)
+        touched = self._segments_written_since(previously_written)
+        for first in range(0, len(self), SEGMENT):
+            name = f"segment_{first:09d}.safetensors"
+            if previous is not None and first // SEGMENT not in touched:
+                os.link(previous / name, folder / name)
+                continue
+            part = self._buffer[first : min(first + SEGMENT, len(self))]
+            flat = part.exclude("index").flatten_keys("/")
+            save_file({key: value.contiguous() for key, value in flat.items()}, folder / name)
+
+    def _segments_written_since(self, written: int) -> set[int]:
+        newest = np.arange(max(written, self.written - self.capacity), self.written)
+        return set(np.unique(newest % self.capacity // SEGMENT).tolist())
+
+    def load(self, folder: Path, written: int) -> None:
+        """Inverse of :meth:`save`, into an empty buffer."""
+        for file in sorted(folder.glob("segment_*.safetensors")):
+            flat = load_file(file)
+            length = len(next(iter(flat.values())))
+            self._buffer.extend(TensorDict(flat, batch_size=[length]).unflatten_keys("/"))
+        self.written = written
+        self._buffer._writer._cursor = written % self.capacity

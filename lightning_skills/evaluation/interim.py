@@ -1,0 +1,45 @@
+"""Evaluation while training: a few episodes every so many env frames, kept for the pictures."""
+
+from pathlib import Path
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_skills.config import EvaluationOptions
+from lightning_skills.evaluation.rollouts import MakeEnv, rollout
+from lightning_skills.phases.base import PhaseModule
+from lightning_skills.rows import Rows
+
+
+class InterimEvaluation(Callback):
+    """Evaluates after the first update and then every ``interim_every`` env frames.
+
+    Args:
+        options: The protocol.
+        make_env: Makes the evaluation worlds.
+        rows: Receives the results.
+        folder: Receives the state trajectories, one ``<env frames>.npz`` per evaluation.
+    """
+
+    def __init__(self, options: EvaluationOptions, make_env: MakeEnv, rows: Rows, folder: Path) -> None:
+        self._options, self._make_env, self._rows, self._folder = options, make_env, rows, folder
+        self._stretch: int | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A resumed run goes on in the stretch it was in."""
+        assert isinstance(pl_module, PhaseModule)
+        self._stretch = pl_module.env_frames // self._options.interim_every if pl_module.updates else None
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Evaluate at the start of each stretch."""
+        assert isinstance(pl_module, PhaseModule)
+        stretch = pl_module.env_frames // self._options.interim_every
+        if stretch == self._stretch or not trainer.is_global_zero:
+            return
+        self._stretch = stretch
+        options = self._options
+        result = rollout(pl_module, self._make_env, options.interim_episodes, options.seed, options.explore)
+        self._rows.add(trainer, pl_module, result.metrics())
+        self._folder.mkdir(parents=True, exist_ok=True)
+        trajectories = {str(index): path for index, path in enumerate(result.trajectories)}
+        np.savez_compressed(self._folder / f"{pl_module.env_frames:012d}.npz", **trajectories)

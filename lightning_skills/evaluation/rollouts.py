@@ -1,0 +1,80 @@
+"""Episodes of a phase's policy in worlds of their own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lightning_skills.data.batch_env import BatchEnv
+from lightning_skills.data.online import Actor
+from lightning_skills.data.skill_env import SkillEnv
+from lightning_skills.phases.base import PhaseModule
+
+MakeEnv = Callable[[Sequence[int]], BatchEnv]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What E episodes gave.
+
+    Args:
+        returns: Undiscounted sum of rewards ``[E]``.
+        success: Whether the task was solved at any step ``[E]``.
+        frames: Primitive steps ``[E]``.
+        trajectories: State vectors of each episode, ``[frames + 1, S]``.
+    """
+
+    returns: np.ndarray
+    success: np.ndarray
+    frames: np.ndarray
+    trajectories: list[np.ndarray]
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the episodes."""
+        return {
+            "eval/return": float(self.returns.mean()),
+            "eval/success": float(self.success.mean()),
+            "eval/episode_frames": float(self.frames.mean()),
+        }
+
+
+def rollout(
+    module: PhaseModule, make_env: MakeEnv, episodes: int, seed: int, explore: bool, policy: str = "act"
+) -> Rollouts:
+    """Run episodes side by side, one world each. Training's random streams are left as they were.
+
+    Args:
+        module: Acts; its mode (training or not) is put back.
+        make_env: Makes one world per seed.
+        episodes: How many.
+        seed: Of the worlds and of the policy's sampling.
+        explore: Whether the policy samples.
+        policy: Name of the acting method.
+    """
+    seeds = np.random.SeedSequence(seed).generate_state(episodes).tolist()
+    training = module.training
+    module.eval()
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        rollouts = _run(SkillEnv(make_env(seeds), module.skill_execution()), module, policy, explore)
+    module.train(training)
+    return rollouts
+
+
+def _run(env: SkillEnv, module: PhaseModule, policy: str, explore: bool) -> Rollouts:
+    episodes = env.worlds.num_worlds
+    actor = Actor(module, env, policy, explore)
+    returns, success, frames = np.zeros(episodes), np.zeros(episodes, dtype=bool), np.zeros(episodes, dtype=np.int64)
+    running = np.ones(episodes, dtype=bool)
+    env.recording = []
+    step = env.reset()
+    while running.any():
+        step = env.step(actor(step))["next"]
+        reward, solved, length, done = (step[key].squeeze(1).numpy() for key in ("reward", "success", "frames", "done"))
+        returns += reward * running
+        success |= solved & running
+        frames += length * running
+        running &= ~done
+    recorded = np.stack(env.recording)
+    return Rollouts(returns, success, frames, [recorded[: length + 1, i] for i, length in enumerate(frames)])

@@ -1,0 +1,73 @@
+"""Regularised soft actor-critic: towards a skill prior (SPiRL, Pertsch et al. 2020, Alg. 1) or high entropy (SAC).
+
+Both are the same algorithm with another divergence D(s) of the policy: ``KL(pi || prior)`` in the space before the tanh,
+or ``log pi(squash(u) | s)``, the negative entropy. A multiplier alpha holds its mean at a target delta; SAC's target
+entropy of -dim(A) is delta = dim(A). Every function returns ``(loss, metrics)``, or one value per item where its name is no loss.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lightning_skills.nets.gaussian import Gaussian, squash_log_det
+
+Metrics = dict[str, Tensor]
+SAMPLES = 10
+CLAMP = 100.0
+
+
+def analytic_kl(policy: Gaussian, prior: Gaussian) -> Tensor:
+    """KL(policy || prior) in closed form, ``[B]``; no gradient flows into the prior."""
+    return policy.kl(prior.detach()).sum(-1)
+
+
+def sampled_kl(policy: Gaussian, prior: Gaussian, samples: int = SAMPLES, clamp: float = CLAMP) -> Tensor:
+    """The authors' estimate of :func:`analytic_kl`: the mean over reparameterised samples, clamped to +-``clamp``."""
+    shape = (samples, *policy.mean.shape)
+    many = Gaussian(policy.mean.expand(shape), policy.log_std.expand(shape))
+    u = many.rsample()
+    difference = many.log_prob(u) - prior.detach().log_prob(u)
+    return difference.sum(-1).mean(0).clamp(-clamp, clamp)
+
+
+def negative_entropy(policy: Gaussian, u: Tensor, bound: float | None) -> Tensor:
+    """log pi(squash(u)), ``[B]``, with the density corrected for the tanh."""
+    return (policy.log_prob(u) - squash_log_det(u, bound)).sum(-1)
+
+
+def alpha_loss(log_alpha: Tensor, divergence: Tensor, target: float) -> tuple[Tensor, Metrics]:
+    """alpha grows while the mean divergence ``[B]`` exceeds its target (Alg. 1, line 12)."""
+    alpha = log_alpha.exp()
+    loss = alpha * (target - divergence.detach().mean())
+    return loss, {"alpha": alpha.detach(), "alpha_loss": loss.detach()}
+
+
+def td_target(
+    reward: Tensor, terminated: Tensor, next_value: Tensor, next_divergence: Tensor, alpha: Tensor, discount: float
+) -> Tensor:
+    """The critics' target ``[B]``; all arguments ``[B]`` but alpha and discount. It carries no gradient.
+
+    Args:
+        reward: Undiscounted sum of the rewards of a skill.
+        terminated: Whether nothing comes after it.
+        next_value: The smaller of the target critics at the next state.
+        next_divergence: D at the next state.
+        alpha: Weight of D.
+        discount: Per high-level step, however long a skill is.
+    """
+    future = next_value - alpha * next_divergence
+    return (reward + discount * (~terminated) * future).detach()
+
+
+def critic_loss(values: Sequence[Tensor], target: Tensor) -> tuple[Tensor, Metrics]:
+    """Half the mean squared error of each critic ``[B]``, summed over the critics: they share no parameter."""
+    losses = [0.5 * (value - target).square().mean() for value in values]
+    loss = torch.stack(losses).sum()
+    return loss, {"critic_loss": loss.detach() / len(losses), "value": values[0].detach().mean()}
+
+
+def actor_loss(values: Sequence[Tensor], divergence: Tensor, alpha: Tensor) -> tuple[Tensor, Metrics]:
+    """The policy climbs the smaller critic ``[B]`` and pays alpha for its divergence ``[B]``; alpha gets no gradient."""
+    loss = (alpha.detach() * divergence - torch.minimum(*values)).mean()
+    return loss, {"actor_loss": loss.detach(), "divergence": divergence.detach().mean()}

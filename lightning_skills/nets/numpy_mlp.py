@@ -1,0 +1,30 @@
+"""An MLP in numpy, for the innermost loop of an environment, where torch's cost per call would dominate."""
+
+import numpy as np
+
+from lightning_skills.nets.mlp import MLP, SLOPE
+
+Array = np.ndarray
+
+
+class NumpyMLP:
+    """A copy of an MLP as it is in eval mode, BatchNorm folded into the weights.
+
+    Args:
+        mlp: The network; later changes to it do not reach the copy.
+    """
+
+    def __init__(self, mlp: MLP) -> None:
+        self._layers = [
+            (np.ascontiguousarray(weight.detach().cpu().numpy().T), bias.detach().cpu().numpy().copy())
+            for weight, bias in mlp.affine()
+        ]
+
+    def __call__(self, x: Array) -> Array:
+        """``[n, inputs]`` to ``[n, outputs]``, float32."""
+        *layers, (weight, bias) = self._layers
+        for inner_weight, inner_bias in layers:
+            x = x @ inner_weight
+            x += inner_bias
+            np.maximum(x, SLOPE * x, out=x)
+        return x @ weight + bias

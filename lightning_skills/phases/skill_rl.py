@@ -1,0 +1,244 @@
+"""Actor-critic over skills, or over primitive actions, regularised by a skill prior or by entropy."""
+
+import copy
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from lightning_skills.artefacts import Artefact
+from lightning_skills.data.skill_env import SkillExecution
+from lightning_skills.errors import InputError
+from lightning_skills.losses.skill_rl import (
+    actor_loss,
+    alpha_loss,
+    analytic_kl,
+    critic_loss,
+    negative_entropy,
+    sampled_kl,
+    td_target,
+)
+from lightning_skills.nets.gaussian import Gaussian, squash, unsquash
+from lightning_skills.nets.mlp import MLP
+from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
+from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
+from lightning_skills.phases.options import SkillRLOptions
+
+
+class SkillRLModule(PhaseModule):
+    """Soft actor-critic whose action is a skill (SPiRL, Pertsch et al. 2020, Alg. 1) or a primitive action (SAC).
+
+    A transition holds the policy's output ``u`` before the tanh; critics see ``squash(u)``, and the KL to the prior is
+    taken between distributions of ``u``. With an artefact "skills" the action is a skill of its model, else it is
+    primitive.
+
+    Differs from the authors' code: analytic KL by default (same expectation), and the prior, which is frozen, is
+    evaluated once per transition. BatchNorm of the policy stays in eval mode, as there, with its affine part trained.
+
+    Args:
+        context: Its ``options`` are :class:`SkillRLOptions`.
+
+    Raises:
+        InputError: if the options need skills and there are none, or the skills are for other states.
+    """
+
+    def __init__(self, context: PhaseContext) -> None:
+        super().__init__(context)
+        self.options: SkillRLOptions = context.options
+        self.skills = self._load_skills()
+        state_dim = context.env.state_dim
+        self.action_dim = self.skills.settings.latent_dim if self.skills else context.env.action_dim
+        self.policy_settings = self._policy_settings()
+        self.policy = MLP(**self.policy_settings)
+        if self.skills and self.options.policy == "prior":
+            self.policy.load_state_dict(self.skills.prior_net.state_dict())
+        self.critics = nn.ModuleList(
+            MLP(state_dim + self.action_dim, 1, self.options.critic_layers, self.options.critic_width) for _ in range(2)
+        )
+        self.target_critics = copy.deepcopy(self.critics)
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(self.options.initial_alpha)))
+        self.freeze(self.target_critics, *([self.skills] if self.skills else []))
+
+    def _load_skills(self) -> SkillModel | None:
+        if "skills" not in self.context.artefacts:
+            if "prior" in (self.options.policy, self.options.regulariser):
+                raise InputError("policy=prior and regulariser=prior need a skill prior, but no phase hands on skills")
+            return None
+        skills = SkillModel.from_artefact(self.context.artefacts["skills"])
+        if skills.settings.state_dim != self.context.env.state_dim:
+            raise InputError(
+                f"the skills were learned on states of length {skills.settings.state_dim}, "
+                f"this environment's have {self.context.env.state_dim}"
+            )
+        return skills
+
+    def _policy_settings(self) -> dict[str, Any]:
+        ends = {"inputs": self.context.env.state_dim, "outputs": 2 * self.action_dim}
+        if self.skills and self.options.policy == "prior":
+            settings = self.skills.settings
+            return ends | {"layers": settings.prior_layers, "width": settings.width, "normalised": True}
+        return ends | {"layers": self.options.policy_layers, "width": self.options.policy_width, "normalised": False}
+
+    def train(self, mode: bool = True) -> "SkillRLModule":
+        """Training mode for all but the policy: statistics of an RL batch would wreck what the prior knows."""
+        super().train(mode)
+        self.policy.eval()
+        return self
+
+    # Acting
+
+    @property
+    def target_divergence(self) -> float:
+        """delta, in nats."""
+        delta = self.options.target_divergence
+        return float(self.action_dim) if delta is None else delta
+
+    def skill_execution(self) -> SkillExecution:
+        """Skills run through the frozen decoder; primitive actions run as they are."""
+        return SkillExecution(
+            low_level=self.skills.low_level() if self.skills else None,
+            horizon=self.skills.settings.horizon if self.skills else 1,
+            action_dim=self.action_dim,
+            bound=self.options.bound,
+            tanh_actions=self.options.tanh_actions,
+            timeout_is_done=self.options.timeout_is_done,
+        )
+
+    @torch.no_grad()
+    def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
+        """``u`` ``[N, d]`` of the policy: a sample if ``explore``, else the mean."""
+        policy = self._policy(observation["observation"])
+        u = policy.rsample() if explore else policy.mean
+        return u, state, TensorDict({}, batch_size=observation.batch_size)
+
+    @torch.no_grad()
+    def act_random(
+        self, observation: TensorDict, state: TensorDict, explore: bool
+    ) -> tuple[Tensor, TensorDict, TensorDict]:
+        """``u`` whose squashed value is uniform within the bound (within [-1, 1] if there is none)."""
+        uniform = 2 * torch.rand(len(observation), self.action_dim, device=self.device) - 1
+        u = uniform if self.options.bound is None else unsquash(self.options.bound * uniform, self.options.bound)
+        return u, state, TensorDict({}, batch_size=observation.batch_size)
+
+    @torch.no_grad()
+    def annotate(self, transitions: TensorDict) -> TensorDict:
+        """Add mean and log std of the frozen prior at both states, if it regularises."""
+        if self.options.regulariser == "prior" and self.skills:
+            for part in (transitions, transitions["next"]):
+                prior = self.skills.prior(part["observation"])
+                part.update({"prior_mean": prior.mean, "prior_log_std": prior.log_std})
+        return transitions
+
+    # Plan
+
+    def plan(self) -> Sequence[Instruction]:
+        """Warm-up, then one transition of every world and its updates, until the frames are used up.
+
+        A policy that starts from the prior warms up the buffer itself, one from scratch leaves that to random actions.
+        """
+        if self.env_frames >= self.options.frames:
+            return []
+        if self.transitions < self.options.warmup:
+            policy = "act" if self.options.policy == "prior" else "act_random"
+            return [Collect(self.options.warmup - self.transitions, policy)]
+        worlds = self.context.worlds * self.context.world_size
+        return [Collect(worlds), Update(worlds * self.options.updates_per_transition, self.options.batch_size)]
+
+    def progress(self) -> tuple[int, int]:
+        """(env frames done, env frames in all)."""
+        return self.env_frames, self.options.frames
+
+    def capacities(self) -> Mapping[str, int]:
+        """One replay buffer."""
+        return {"replay": self.options.capacity}
+
+    # Learning
+
+    def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """Adam of policy, critics (one over both equals one each) and alpha."""
+        groups: list[Iterable[Tensor]] = [self.policy.parameters(), self.critics.parameters(), [self.log_alpha]]
+        self.actor_optimizer, self.critic_optimizer, self.alpha_optimizer = (
+            torch.optim.Adam(group, lr=self.options.lr, fused=True) for group in groups
+        )
+        return [self.actor_optimizer, self.critic_optimizer, self.alpha_optimizer]
+
+    def update(self, batch: TensorDict) -> Metrics:
+        """One step of policy, critics, alpha and target critics on transitions ``[B]``.
+
+        All losses are computed before any step. The policy's step comes first: its graph holds the critics' weights,
+        which their own step overwrites.
+        """
+        observation, alpha = batch["observation"], self.log_alpha.detach().exp()
+        policy = self._policy(observation)
+        u = policy.rsample()
+        divergence = self._divergence(policy, u, batch)
+        target = self._target(batch["next"], alpha)
+        losses = {
+            self.actor_optimizer: actor_loss(self._values(self.critics, observation, u), divergence, alpha),
+            self.critic_optimizer: critic_loss(self._values(self.critics, observation, batch["action"]), target),
+            self.alpha_optimizer: alpha_loss(self.log_alpha, divergence, self.target_divergence),
+        }
+        for optimizer, (loss, _) in losses.items():
+            self.step(optimizer, loss)
+        self._track()
+        return {name: value for _, metrics in losses.values() for name, value in metrics.items()}
+
+    def _policy(self, observation: Tensor) -> Gaussian:
+        return Gaussian.from_output(self.policy(observation))
+
+    def _values(self, critics: nn.ModuleList, observation: Tensor, u: Tensor) -> list[Tensor]:
+        inputs = torch.cat([observation, squash(u, self.options.bound)], dim=-1)
+        return [critic(inputs).squeeze(-1) for critic in critics]
+
+    def _divergence(self, policy: Gaussian, u: Tensor, part: TensorDict) -> Tensor:
+        if self.options.regulariser == "entropy":
+            return negative_entropy(policy, u, self.options.bound)
+        kl = analytic_kl if self.options.kl_estimator == "analytic" else sampled_kl
+        return kl(policy, Gaussian(part["prior_mean"], part["prior_log_std"]))
+
+    @torch.no_grad()
+    def _target(self, following: TensorDict, alpha: Tensor) -> Tensor:
+        policy = self._policy(following["observation"])
+        u = policy.rsample()
+        value = torch.minimum(*self._values(self.target_critics, following["observation"], u))
+        divergence = self._divergence(policy, u, following)
+        reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
+        return td_target(reward, terminated, value, divergence, alpha, self.options.discount)
+
+    @torch.no_grad()
+    def _track(self) -> None:
+        torch._foreach_lerp_([*self.target_critics.parameters()], [*self.critics.parameters()], self.options.tau)
+
+    # Handing on
+
+    def artefact(self) -> Artefact:
+        """The policy, and the skills it chooses among."""
+        settings = {
+            "policy": self.policy_settings,
+            "skills": asdict(self.skills.settings) if self.skills else None,
+            "bound": self.options.bound,
+            "tanh_actions": self.options.tanh_actions,
+        }
+        tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
+        if self.skills:
+            tensors |= {f"skills.{name}": tensor for name, tensor in self.skills.state_dict().items()}
+        return Artefact("policy", settings, tensors)
+
+
+def load_policy(artefact: Artefact) -> tuple[MLP, SkillModel | None]:
+    """Policy and skills of a "policy" artefact, in eval mode; the skills are None for primitive actions."""
+    parts: dict[str, dict[str, Tensor]] = {"policy": {}, "skills": {}}
+    for name, tensor in artefact.tensors.items():
+        part, _, inner = name.partition(".")
+        parts[part][inner] = tensor
+    policy = MLP(**artefact.settings["policy"])
+    policy.load_state_dict(parts["policy"])
+    if artefact.settings["skills"] is None:
+        return policy.eval(), None
+    skills = SkillModel(SkillModelSettings(**artefact.settings["skills"]))
+    skills.load_state_dict(parts["skills"])
+    return policy.eval(), skills.eval()

@@ -1,0 +1,239 @@
+"""Runs a method's phases in order: hands each what it needs, resumes, and closes with an evaluation and pictures."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from lightning.pytorch import Trainer
+from omegaconf import OmegaConf
+
+from lightning_skills.artefacts import Artefact
+from lightning_skills.checkpoint import Checkpoints
+from lightning_skills.config import Run, flatten, may_change
+from lightning_skills.data import trajectories
+from lightning_skills.data.batch_env import BatchEnv, EnvInfo
+from lightning_skills.data.offline import OfflineData
+from lightning_skills.data.online import OnlineData
+from lightning_skills.data.trajectories import Dataset
+from lightning_skills.errors import InputError
+from lightning_skills.evaluation.interim import InterimEvaluation
+from lightning_skills.evaluation.rollouts import rollout
+from lightning_skills.phases.base import PhaseContext, PhaseModule
+from lightning_skills.plugins import Phase, resolve
+from lightning_skills.progress import Progress
+from lightning_skills.report import closing_report
+from lightning_skills.rows import Rows
+from lightning_skills.tracking import MetricsCsv, MLflowTracker
+
+
+def claim(run: Run) -> None:
+    """Make the run's folder, or make sure that it is this very run's.
+
+    Raises:
+        InputError: if it belongs to another config (names the keys), or cannot be written.
+    """
+    config = OmegaConf.create(run.resolved())
+    path = run.directory / "config.yaml"
+    if path.exists():
+        there, here = flatten(OmegaConf.to_container(OmegaConf.load(path))), flatten(run.resolved())
+        keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+        keys = [key for key in keys if not may_change(key)]
+        if keys:
+            listed = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:5])
+            raise InputError(f"{run.directory} holds a run with another config: {listed}; give this one its own name=")
+        return
+    try:
+        run.directory.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".tmp")
+        OmegaConf.save(config, beside)
+        beside.rename(path)
+    except OSError as error:
+        raise InputError(f"cannot write to {run.directory}: {error.strerror or error}") from None
+
+
+def execute(run: Run) -> None:
+    """Train every phase that is not finished yet, then evaluate and report.
+
+    Raises:
+        InputError: if something the user gave is wrong.
+        Interrupted: if a signal stopped it; the same command goes on.
+    """
+    claim(run)
+    lock = FileLock(run.directory / "lock")
+    try:
+        with lock.acquire(timeout=0):
+            Pipeline(run).execute()
+    except Timeout:
+        raise InputError(f"another process is training in {run.directory}") from None
+
+
+class Pipeline:
+    """One run.
+
+    Args:
+        run: What to run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._config, self._directory = run, run.config, run.directory
+        if run.config.trainer.threads:
+            torch.set_num_threads(run.config.trainer.threads)
+        self._make_env = resolve(run.env.make)
+        probe = self._worlds([0])
+        self._info: EnvInfo = probe.info
+        self._probe = probe
+
+    def execute(self) -> None:
+        """Run the phases that are left."""
+        chosen = [phase for phase in self._run.method.phases if self._config.phase in (None, phase.name)]
+        left = [phase for phase in chosen if not self._finished(phase) and phase.name not in self._config.sources]
+        if not left:
+            print(f"finished already: {self._directory}")
+            return
+        dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
+        with MLflowTracker.open(self._run) as tracker:
+            if dataset is not None:
+                tracker.log_dataset(dataset.path, dataset.digest)
+            for phase in left:
+                self._run_phase(phase, dataset, tracker)
+            if self._run.method.phases[-1] in left:
+                closing_report(self._run, self._probe, tracker)
+
+    def _worlds(self, seeds: Sequence[int]) -> BatchEnv:
+        return self._make_env(self._config.env, seeds)
+
+    def _dataset(self) -> Dataset:
+        env = self._run.env
+        if self._config.data is not None:
+            dataset = trajectories.load(Path(self._config.data))
+        elif env.demonstrations is not None:
+            demos = resolve(env.demonstrations)
+            recipe = demos.recipe(self._config.env)
+            dataset = trajectories.cached(
+                Path(self._config.data_dir), env.name, recipe, lambda: demos.generate(self._config.env)
+            )
+        else:
+            raise InputError(f"env {env.name!r} has no demonstrations of its own; give a data set with data=PATH")
+        trajectories.validate(dataset)
+        for key, size in (("observation", self._info.state_dim), ("action", self._info.action_dim)):
+            if dataset.steps[key].shape[1] != size:
+                width = dataset.steps[key].shape[1]
+                raise InputError(f"data set {dataset.path}: {key} has width {width}, env {env.name!r} has {size}")
+        return dataset
+
+    def _artefact_path(self, phase: str) -> Path:
+        return self._directory / "artefacts" / phase
+
+    def _finished(self, phase: Phase) -> bool:
+        return (self._artefact_path(phase.name) / "artefact.json").exists()
+
+    def _needed(self, phase: Phase) -> dict[str, Artefact]:
+        artefacts = {}
+        for need in phase.needs:
+            path = self._artefact_path(need.phase)
+            if need.phase in self._config.sources:
+                path = Path(self._config.sources[need.phase])
+                if (path / "artefacts" / need.phase).exists():
+                    path = path / "artefacts" / need.phase
+            if not path.exists():
+                hint = f"train it first, or give {need.phase}=PATH of a run that has it"
+                raise InputError(f"phase {phase.name!r} needs {need.kind!r}, and there is none at {path}; {hint}")
+            artefacts[need.phase] = Artefact.load(path, need.kind)
+        return artefacts
+
+    def _run_phase(self, phase: Phase, dataset: Dataset | None, tracker: MLflowTracker) -> None:
+        config = self._config
+        torch.manual_seed(config.seed)
+        context = PhaseContext(
+            options=getattr(config.method, phase.name),
+            env=self._info,
+            artefacts=self._needed(phase),
+            worlds=config.collect.worlds,
+            world_size=config.trainer.devices * config.trainer.num_nodes,
+        )
+        module: PhaseModule = resolve(phase.module)(context)
+        data: OfflineData | OnlineData
+        if phase.data == "online":
+            data = OnlineData(module, self._worlds(self._seeds(phase, config.collect.worlds)))
+        else:
+            assert dataset is not None
+            data = OfflineData(module, dataset)
+        self._fit(phase, module, data, tracker)
+        if phase.data == "online":
+            self._evaluate(phase, module, tracker)
+        module.artefact().save(self._artefact_path(phase.name))
+
+    def _seeds(self, phase: Phase, worlds: int) -> list[int]:
+        index = self._run.method.phases.index(phase)
+        return np.random.SeedSequence([self._config.seed, index, 0]).generate_state(worlds).tolist()
+
+    def _fit(self, phase: Phase, module: PhaseModule, data: OfflineData | OnlineData, tracker: MLflowTracker) -> None:
+        options, online = self._config.logging, isinstance(data, OnlineData)
+        csv = MetricsCsv(self._directory / "metrics.csv")
+        every = options.every_frames if online else options.every_updates
+        rows = Rows(phase.name, csv, every, data if isinstance(data, OnlineData) else None)
+        checkpoints = Checkpoints(
+            self._directory / "checkpoints" / phase.name, self._owner(phase), data, rows, self._config.checkpoint.every_minutes
+        )
+        # The order is the order of work after an update: what a checkpoint must hold comes before it.
+        callbacks = [rows]
+        if online:
+            folder = self._directory / "evaluations"
+            callbacks.append(InterimEvaluation(self._config.evaluation, self._worlds, rows, folder))
+        if options.progress:
+            callbacks.append(Progress(phase.name, "env frames" if online else "updates", rows))
+        trainer = Trainer(
+            accelerator=self._config.trainer.accelerator,
+            devices=self._config.trainer.devices,
+            num_nodes=self._config.trainer.num_nodes,
+            max_epochs=1,
+            logger=tracker.phase(phase.name),
+            callbacks=[*callbacks, checkpoints],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            default_root_dir=self._directory,
+        )
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoints.restore(), weights_only=True)
+
+    def _owner(self, phase: Phase) -> dict[str, Any]:
+        config = self._config
+        return {
+            "method": self._run.method.name,
+            "phase": phase.name,
+            "env": f"{self._run.env.name}-{config.env.task}",
+            "worlds": config.collect.worlds,
+            "world_size": config.trainer.devices * config.trainer.num_nodes,
+        }
+
+    def _evaluate(self, phase: Phase, module: PhaseModule, tracker: MLflowTracker) -> None:
+        options = self._config.evaluation
+        # Another seed than the interim evaluations': these worlds have not been looked at before.
+        result = rollout(module, self._worlds, options.episodes, options.seed + 1, options.explore)
+        np.savez_compressed(
+            self._directory / "evaluation.npz", **{str(index): path for index, path in enumerate(result.trajectories)}
+        )
+        summary = {
+            "phase": phase.name,
+            "episodes": options.episodes,
+            "explore": options.explore,
+            "env_frames": module.env_frames,
+            "updates": module.updates,
+            **result.metrics(),
+            "returns": result.returns.tolist(),
+            "success": result.success.tolist(),
+        }
+        path = self._directory / "summary.json"
+        path.with_suffix(".tmp").write_text(json.dumps(summary, indent=2))
+        path.with_suffix(".tmp").rename(path)
+
+
+__all__ = ["Pipeline", "claim", "execute"]
+_ = dataclasses

@@ -1,0 +1,61 @@
+"""The progress bar of a phase, in env frames (updates for an offline phase)."""
+
+import time
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from tqdm import tqdm
+
+from lightning_skills.phases.base import PhaseModule
+from lightning_skills.rows import Rows
+
+REFRESH_SECONDS = 0.5
+SHOWN = {"train/return": "return", "train/success": "success", "loss": "loss"}
+
+
+class Progress(Callback):
+    """Shows how far the phase is, how fast it goes and how well it does.
+
+    Args:
+        phase: Name shown in front.
+        unit: What is counted.
+        rows: Where the newest metrics are.
+    """
+
+    def __init__(self, phase: str, unit: str, rows: Rows) -> None:
+        self._phase, self._unit, self._rows = phase, unit, rows
+        self._bar: tqdm | None = None
+        self._next = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar where the phase stands."""
+        assert isinstance(pl_module, PhaseModule)
+        if trainer.is_global_zero:
+            done, total = pl_module.progress()
+            scale = total >= 10_000
+            self._bar = tqdm(
+                total=total, initial=done, desc=self._phase, unit=f" {self._unit}", unit_scale=scale, dynamic_ncols=True
+            )
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Move the bar, at most twice a second."""
+        if self._bar is not None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + REFRESH_SECONDS
+            self._show(pl_module)
+
+    def _show(self, module: LightningModule) -> None:
+        assert self._bar is not None
+        assert isinstance(module, PhaseModule)
+        latest = self._rows.latest
+        self._bar.set_postfix({name: f"{latest[key]:.3g}" for key, name in SHOWN.items() if key in latest}, refresh=False)
+        self._bar.update(min(module.progress()[0], self._bar.total) - self._bar.n)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Complete the bar."""
+        if self._bar is not None:
+            self._show(pl_module)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Close the bar, also after an error."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

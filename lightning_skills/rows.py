@@ -1,0 +1,88 @@
+"""From per-update metrics to rows: averaged over a stretch of training, written to metrics.csv and MLflow."""
+
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lightning_skills.data.online import OnlineData
+from lightning_skills.phases.base import PhaseModule
+from lightning_skills.tracking import MetricsCsv
+
+
+class Rows(Callback):
+    """Cuts training into stretches of equal length and writes one row for each.
+
+    Where a row is cut depends on the counters alone, so a resumed run writes the rows an undisturbed one would have.
+
+    Args:
+        phase: Name of the phase.
+        csv: The run's metrics file.
+        every: Length of a stretch, in env frames with ``data`` and in updates without.
+        data: The online phase's data, for the returns of training episodes.
+    """
+
+    def __init__(self, phase: str, csv: MetricsCsv, every: int, data: OnlineData | None) -> None:
+        self._phase, self._csv, self._every, self._data = phase, csv, every, data
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._stretch = 0
+        self._clock = (time.monotonic(), 0)
+        self.latest: dict[str, float] = {}
+
+    def state(self) -> dict[str, Any]:
+        """What is accumulated and not yet written, as plain values."""
+        sums = {key: value.item() for key, value in self._sums.items()}
+        return {"csv": self._csv.rows, "sums": sums, "count": self._count, "stretch": self._stretch}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`state`; rows written after it was taken are dropped."""
+        self._csv.truncate(state["csv"])
+        self._sums = {key: torch.tensor(value, dtype=torch.float64) for key, value in state["sums"].items()}
+        self._count, self._stretch = state["count"], state["stretch"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        assert isinstance(pl_module, PhaseModule)
+        self._clock = (time.monotonic(), self._position(pl_module))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Add the update's metrics; write a row at the end of a stretch."""
+        assert isinstance(pl_module, PhaseModule)
+        for key, value in pl_module.logged.items():
+            self._sums[key] = self._sums[key] + value.double() if key in self._sums else value.double()
+        self._count += 1
+        if self._position(pl_module) // self._every > self._stretch:
+            self._stretch = self._position(pl_module) // self._every
+            self._write(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what is left."""
+        assert isinstance(pl_module, PhaseModule)
+        if self._count:
+            self._write(trainer, pl_module)
+
+    def add(self, trainer: Trainer, module: PhaseModule, metrics: dict[str, float]) -> None:
+        """Write a row of its own, such as an evaluation's."""
+        if not trainer.is_global_zero:
+            return
+        head = {"phase": self._phase, "env_frames": module.env_frames, "updates": module.updates}
+        self._csv.append({**head, "wall_s": time.time(), **metrics})
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=self._position(module))
+
+    def _position(self, module: PhaseModule) -> int:
+        return module.env_frames if self._data is not None else module.updates
+
+    def _write(self, trainer: Trainer, module: PhaseModule) -> None:
+        now, position = time.monotonic(), self._position(module)
+        metrics = {key: (value / self._count).item() for key, value in self._sums.items()}
+        if self._data is not None:
+            metrics |= self._data.episodes.metrics()
+        speed = (position - self._clock[1]) / max(now - self._clock[0], 1e-9)
+        metrics["time/frames_per_s" if self._data is not None else "time/updates_per_s"] = speed
+        self._clock, self._sums, self._count = (now, position), {}, 0
+        self.latest = metrics
+        self.add(trainer, module, metrics)
