@@ -1,8 +1,8 @@
 """Regularised soft actor-critic: towards a skill prior (SPiRL, Pertsch et al. 2020, Alg. 1) or high entropy (SAC).
 
-Both are the same algorithm with another divergence D(s) of the policy: ``KL(pi || prior)`` in the space before the tanh,
-or ``log pi(squash(u) | s)``, the negative entropy. A multiplier alpha holds its mean at a target delta; SAC's target
-entropy of -dim(A) is delta = dim(A). Every function returns ``(loss, metrics)``, or one value per item where its name is no loss.
+Both are the same algorithm with another divergence D(s) of the policy: the KL to the prior, in the space before the
+tanh, or the negative entropy. A multiplier alpha holds its mean at a target delta; SAC's target entropy of -dim(A) is
+delta = dim(A). Every loss returns ``(loss, metrics)``, every other function one value per item.
 """
 
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ def sampled_kl(policy: Gaussian, prior: Gaussian, samples: int = SAMPLES, clamp:
 
 
 def negative_entropy(policy: Gaussian, u: Tensor, bound: float | None) -> Tensor:
-    """log pi(squash(u)), ``[B]``, with the density corrected for the tanh."""
+    """The log density of squash(u), ``[B]``, that is with the correction for the tanh."""
     return (policy.log_prob(u) - squash_log_det(u, bound)).sum(-1)
 
 
 def alpha_loss(log_alpha: Tensor, divergence: Tensor, target: float) -> tuple[Tensor, Metrics]:
-    """alpha grows while the mean divergence ``[B]`` exceeds its target (Alg. 1, line 12)."""
+    """The multiplier grows while the mean divergence ``[B]`` exceeds its target (Alg. 1, line 12)."""
     alpha = log_alpha.exp()
     loss = alpha * (target - divergence.detach().mean())
     return loss, {"alpha": alpha.detach(), "alpha_loss": loss.detach()}
@@ -68,6 +68,6 @@ def critic_loss(values: Sequence[Tensor], target: Tensor) -> tuple[Tensor, Metri
 
 
 def actor_loss(values: Sequence[Tensor], divergence: Tensor, alpha: Tensor) -> tuple[Tensor, Metrics]:
-    """The policy climbs the smaller critic ``[B]`` and pays alpha for its divergence ``[B]``; alpha gets no gradient."""
+    """The policy climbs the smaller critic ``[B]`` and pays alpha, as a constant, for its divergence ``[B]``."""
     loss = (alpha.detach() * divergence - torch.minimum(*values)).mean()
     return loss, {"actor_loss": loss.detach(), "divergence": divergence.detach().mean()}

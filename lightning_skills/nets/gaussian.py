@@ -67,7 +67,7 @@ def unsquash(action: Tensor, bound: float | None) -> Tensor:
 
 
 def squash_log_det(u: Tensor, bound: float | None) -> Tensor:
-    """Log derivative of :func:`squash` of each dimension: ``log p(squash(u)) = log p(u) - squash_log_det(u)``."""
+    """Log derivative of the squashing, per dimension; the log density of ``u`` minus this is that of the result."""
     if bound is None:
         return torch.zeros_like(u)
     return math.log(bound) + 2 * (math.log(2) - u - functional.softplus(-2 * u))

@@ -1,6 +1,7 @@
 """The multi-layer perceptron that priors, decoders, policies and critics are made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,14 @@ from torch.nn import functional
 
 SLOPE = 0.2
 """Negative slope of every LeakyReLU."""
+
+
+def initialise(module: nn.Module) -> None:
+    """Xavier-normal weights and zero biases for a Linear, nothing for other modules."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_normal_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class MLP(nn.Module):
@@ -33,10 +42,7 @@ class MLP(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(width, width, bias=not normalised) for _ in range(layers))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers if normalised else 0))
         self.last = nn.Linear(width, outputs)
-        for linear in (self.first, *self.hidden, self.last):
-            nn.init.xavier_normal_(linear.weight)
-            if linear.bias is not None:
-                nn.init.zeros_(linear.bias)
+        self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., inputs]`` to ``[..., outputs]``; BatchNorm takes its statistics over all leading axes."""
@@ -54,12 +60,16 @@ class MLP(nn.Module):
     def affine(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Weight ``[out, in]`` and bias ``[out]`` of each layer in eval mode, BatchNorm folded in."""
         yield self.first.weight, self.first.bias
-        for index, linear in enumerate(self.hidden):
-            yield fold(linear, self.norms[index]) if self.norms else (linear.weight, linear.bias)
+        hidden = cast(Iterable[nn.Linear], self.hidden)
+        if self.norms:
+            yield from map(fold, hidden, cast(Iterable[nn.BatchNorm1d], self.norms))
+        else:
+            yield from ((linear.weight, linear.bias) for linear in hidden)
         yield self.last.weight, self.last.bias
 
 
-def fold(linear: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one affine map that a Linear without bias and an eval-mode BatchNorm after it make."""
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return linear.weight * scale[:, None], norm.bias - norm.running_mean * scale
+    mean, variance, _ = norm.buffers()
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)
+    return linear.weight * scale[:, None], norm.bias - mean * scale

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.nets.gaussian import Gaussian
-from lightning_skills.nets.mlp import MLP
+from lightning_skills.nets.mlp import MLP, initialise
 from lightning_skills.nets.numpy_mlp import NumpyMLP
 
 KIND = "skills"
@@ -74,23 +74,21 @@ class SkillEncoder(nn.Module):
     def __init__(self, inputs: int, latent_dim: int, encoder_width: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Linear(inputs, width)
-        self.lstm = nn.LSTM(width, width, batch_first=True)
+        self.lstm = nn.LSTM(width, width)
         self.head = nn.Linear(width, encoder_width)
         self.posterior = nn.Linear(encoder_width, 2 * latent_dim)
-        for linear in (self.embedding, self.head, self.posterior):
-            nn.init.xavier_normal_(linear.weight)
-            nn.init.zeros_(linear.bias)
-        for bias in (self.lstm.bias_ih_l0, self.lstm.bias_hh_l0):
+        self.apply(initialise)
+        for bias in [*self.lstm.parameters()][2:]:
             # Gates lie in the order input, forget, cell, output; both biases at 1 make the LSTM remember at first.
             nn.init.ones_(bias.data[width : 2 * width])
 
     def forward(self, sequence: Tensor) -> Gaussian:
         """The posterior ``[B, d]`` of ``[B, H, A + S]``."""
-        lstm = self.lstm
-        weight = lstm.weight_ih_l0 @ self.embedding.weight
-        bias = torch.addmv(lstm.bias_ih_l0, lstm.weight_ih_l0, self.embedding.bias)
-        initial = sequence.new_zeros(1, len(sequence), lstm.hidden_size)
-        parameters = [weight, lstm.weight_hh_l0, bias, lstm.bias_hh_l0]
+        weight_input, weight_hidden, bias_input, bias_hidden = self.lstm.parameters()
+        weight = weight_input @ self.embedding.weight
+        bias = torch.addmv(bias_input, weight_input, self.embedding.bias)
+        initial = sequence.new_zeros(1, len(sequence), self.lstm.hidden_size)
+        parameters = [weight, weight_hidden, bias, bias_hidden]
         output, _, _ = torch.lstm(
             sequence.transpose(0, 1), (initial, initial), parameters, True, 1, 0.0, self.training, False, False
         )
@@ -136,7 +134,7 @@ class SkillModel(nn.Module):
         return self.decoder(torch.cat([states, repeated], dim=-1))
 
     def low_level(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-        """The decoder in numpy with its present weights: (states ``[n, S]``, skills ``[n, d]``) to actions ``[n, A]``."""
+        """The decoder in numpy: states ``[n, S]``, skills ``[n, d]`` to actions ``[n, A]``."""
         decoder = NumpyMLP(self.decoder)
         return lambda states, skills: decoder(np.concatenate([states, skills], axis=1))
 

@@ -1,0 +1,35 @@
+"""Options of SAC as SPiRL's authors run it as a baseline."""
+
+from dataclasses import dataclass, field
+
+from lightning_skills.phases.options import SkillRLOptions
+from lightning_skills.plugins import Overrides
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """Options of the one phase; the defaults are the authors' for the maze."""
+
+    rl: SkillRLOptions = field(
+        default_factory=lambda: SkillRLOptions(
+            policy="scratch",
+            regulariser="entropy",
+            target_divergence=None,
+            bound=1.0,
+            tanh_actions=False,
+            capacity=1_000_000,
+            frames=1_000_000,
+        )
+    )
+
+
+PRESETS: dict[str, Overrides] = {"kitchen": {"rl.policy_layers": 5, "rl.capacity": 100_000, "rl.frames": 1_300_000}}
+
+SMOKE: Overrides = {
+    "rl.policy_width": 16,
+    "rl.critic_layers": 1,
+    "rl.critic_width": 16,
+    "rl.batch_size": 16,
+    "rl.warmup": 16,
+    "rl.frames": 40,
+}
