@@ -1,0 +1,110 @@
+"""The maze environment: a task's rewards and resets over one of two backends."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from envs.maze import layouts, pictures, tasks
+from envs.maze.config import MazeConfig
+from envs.maze.physics import PointMass, free
+from envs.maze.tasks import MazeTask
+from lightning_skills.data.batch_env import Array, BatchEnv, EnvInfo, Observation, State
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Physics(Protocol):
+    """What steps the point masses: the numpy twin or MuJoCo."""
+
+    def step(self, position: Array, velocity: Array, action: Array, worlds: Array) -> tuple[Array, Array]:
+        """Positions and velocities ``[n, 2]`` one time step later; see :class:`envs.maze.physics.PointMass`."""
+
+
+class MazeEnv(BatchEnv):
+    """N point masses in one maze, with one goal.
+
+    The observation is ``(x, y, vx, vy)``, raw; the action a force in [-1, 1] along each axis.
+
+    Args:
+        task: Layout, start, goal and rewards.
+        seeds: One per world.
+        physics: What steps the point masses; by default the numpy twin of MuJoCo.
+        reject_walls: Redraw starts that lie inside walls.
+    """
+
+    def __init__(
+        self, task: MazeTask, seeds: Sequence[int], physics: Physics | None = None, reject_walls: bool = False
+    ) -> None:
+        super().__init__(seeds)
+        self.info = EnvInfo({"observation": (4,)}, action_dim=2, horizon=task.horizon)
+        self.task = task
+        self.layout = layouts.named(task.layout)
+        self.position = np.zeros((self.num_worlds, 2))
+        self.velocity = np.zeros((self.num_worlds, 2))
+        self._physics = physics or PointMass(self.layout[None])
+        self._reject_walls = reject_walls
+        self._goal = np.array(task.goal, dtype=np.float64)
+        self.reset()
+
+    def _reset(self, worlds: Array) -> None:
+        for world in worlds:
+            self.position[world] = self._draw_start(self.rngs[world])
+            self.velocity[world] = self.rngs[world].normal(0.0, self.task.velocity_noise, 2)
+        for _ in range(self.task.settling_steps):
+            self._advance(np.zeros((len(worlds), 2)), worlds)
+
+    def _draw_start(self, rng: np.random.Generator) -> Array:
+        while True:
+            start = self.task.start + rng.uniform(-self.task.start_noise, self.task.start_noise, 2)
+            if not self._reject_walls or free(self.layout, start):
+                return start
+
+    def _advance(self, action: Array, worlds: Array) -> None:
+        self.position[worlds], self.velocity[worlds] = self._physics.step(
+            self.position[worlds], self.velocity[worlds], action, worlds
+        )
+
+    def _step(self, action: Array, worlds: Array) -> tuple[Array, Array, Array]:
+        self._advance(action, worlds)
+        to_goal = self.position[worlds] - self._goal
+        success = np.hypot(to_goal[:, 0], to_goal[:, 1]) <= self.task.radius
+        return self.task.reward * success, success & self.task.terminates, success
+
+    def _observe(self) -> Observation:
+        return {"observation": np.concatenate([self.position, self.velocity], axis=1, dtype=np.float32)}
+
+    def _get_state(self) -> State:
+        return {"position": self.position.copy(), "velocity": self.velocity.copy()}
+
+    def _set_state(self, state: State) -> None:
+        self.position, self.velocity = state["position"].copy(), state["velocity"].copy()
+
+    def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
+        """Draw the maze, its goal and the paths of trajectories (each ``[T, 4]``), coloured by time."""
+        pictures.draw(axes, self.layout, self.task, trajectories)
+        return True
+
+    def film(self, trajectory: Array) -> Array:
+        """Frames ``[F, height, width, 3]`` uint8 of one trajectory ``[T, 4]``, at most 150."""
+        return pictures.film(self.layout, self.task, trajectory)
+
+
+def make(config: MazeConfig, seeds: Sequence[int]) -> MazeEnv:
+    """The environment that options describe, with one world per seed.
+
+    Raises:
+        InputError: if there is no such task.
+    """
+    task = tasks.task(config)
+    return MazeEnv(task, seeds, _physics(config, task, len(seeds)), config.reject_walls)
+
+
+def _physics(config: MazeConfig, task: MazeTask, num_worlds: int) -> Physics:
+    layout = layouts.named(task.layout)
+    if config.backend == "twin":
+        return PointMass(layout[None])
+    from envs.maze.mjcf import MuJoCoPointMass  # only this backend pays for importing MuJoCo
+
+    return MuJoCoPointMass(layout, num_worlds)
