@@ -73,6 +73,7 @@ class BatchEnv(ABC):
     def __init__(self, seeds: Sequence[int]) -> None:
         self.num_worlds = len(seeds)
         self.elapsed = np.zeros(self.num_worlds, dtype=np.int64)
+        self._all = np.arange(self.num_worlds)
         self.rngs = [np.random.default_rng(seed) for seed in seeds]
 
     @abstractmethod
@@ -138,11 +139,12 @@ class BatchEnv(ABC):
             action: ``[N, action_dim]``; clipped to [-1, 1].
             active: ``[N]`` bool mask of the worlds to advance; the others stay as they are. None advances all.
         """
-        worlds = np.arange(self.num_worlds) if active is None else np.flatnonzero(active)
+        worlds = self._all if active is None else np.flatnonzero(active)
         self.elapsed[worlds] += 1
         reward = np.zeros(self.num_worlds, dtype=np.float32)
-        terminated, truncated, success = (np.zeros(self.num_worlds, dtype=bool) for _ in range(3))
-        reward[worlds], terminated[worlds], success[worlds] = self._step(np.clip(action[worlds], -1.0, 1.0), worlds)
+        terminated, truncated, success = np.zeros((3, self.num_worlds), dtype=bool)
+        clipped = np.minimum(np.maximum(action[worlds], -1.0), 1.0)
+        reward[worlds], terminated[worlds], success[worlds] = self._step(clipped, worlds)
         truncated[worlds] = self.elapsed[worlds] >= self.info.horizon
         return BatchStep(self._observe(), reward, terminated, truncated, success)
 
