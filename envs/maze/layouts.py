@@ -151,6 +151,7 @@ def _draw_wall(band: Array, door: int) -> None:
 
 def _crowdedness(grid: Array, height: int, width: int) -> Array:
     """Wall fraction of every ``height x width`` window of ``grid``, from its summed-area table."""
-    total = np.pad(grid.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    total = np.zeros((len(grid) + 1, len(grid) + 1), dtype=np.int64)
+    total[1:, 1:] = grid.cumsum(axis=0).cumsum(axis=1)
     inside = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
     return inside / (height * width)

@@ -67,14 +67,14 @@ class PointMass:
         Args:
             position: ``[n, 2]``.
             velocity: ``[n, 2]``.
-            action: ``[n, 2]`` in [-1, 1].
+            action: ``[n, 2]`` in [-1, 1], of any precision.
             worlds: ``[n]``, the worlds these states belong to, which picks their layouts.
 
         Returns:
             position and velocity, each ``[n, 2]`` float64.
         """
         velocity = np.minimum(np.maximum(velocity, -MAX_SPEED), MAX_SPEED)
-        acceleration = (GEAR * action - DAMPING * velocity) * (1.0 / MASS)
+        acceleration = (GEAR * action.astype(np.float64) - DAMPING * velocity) * (1.0 / MASS)
         corner = position + (0.5 - CELL_CENTRE)
         offset = corner - np.rint(corner)
         quarter = (2.0 * corner).astype(np.int64)
