@@ -1,0 +1,85 @@
+"""What is reported of several seeds: interquartile mean with bootstrap interval, or every value if they are few."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lightning_skills.errors import InputError
+
+MIN_SEEDS = 5
+"""From this many seeds on, an interquartile mean and its interval mean something."""
+
+
+def iqm(values: ArrayLike) -> float:
+    """Interquartile mean: the mean of what is left without the lowest and the highest quarter, each rounded down."""
+    return float(_trimmed_mean(np.ravel(values)[None])[0])
+
+
+def bootstrap_interval(values: ArrayLike, resamples: int = 50_000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the interquartile mean, stratified by task.
+
+    Args:
+        values: ``[seeds]``, or ``[seeds, tasks]``: the seeds of each task are then resampled on their own.
+        resamples: Number of bootstrap samples.
+        seed: Of the resampling.
+
+    Returns:
+        Lower and upper end.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    table = table.reshape(len(table), -1)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(table), size=(resamples, *table.shape))
+    means = _trimmed_mean(table[drawn, np.arange(table.shape[1])].reshape(resamples, -1))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Description:
+    """Several seeds in short; ``str`` gives the cell of a table.
+
+    Args:
+        values: The value of every seed, averaged over tasks.
+        centre: Interquartile mean from 5 seeds on, mean below.
+        interval: 95 % bootstrap interval of the interquartile mean; None below 5 seeds.
+    """
+
+    values: tuple[float, ...]
+    centre: float
+    interval: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        if self.interval is not None:
+            return f"{self.centre:.3g} [{self.interval[0]:.3g}, {self.interval[1]:.3g}]"
+        if len(self.values) == 1:
+            return f"{self.centre:.3g}"
+        return f"{self.centre:.3g} ({', '.join(f'{value:.3g}' for value in self.values)})"
+
+
+def describe(values: Sequence[float] | np.ndarray) -> Description:
+    """Describe the results of several seeds.
+
+    Args:
+        values: ``[seeds]`` or ``[seeds, tasks]``.
+
+    Raises:
+        InputError: if there are none, or one is not finite.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if not table.size:
+        raise InputError("no results to describe; give at least one seed")
+    if not np.isfinite(table).all():
+        raise InputError(f"result of seed number {np.argwhere(~np.isfinite(table))[0][0]} is not finite; leave it out")
+    seeds = tuple(table.reshape(len(table), -1).mean(axis=1).tolist())
+    if len(seeds) < MIN_SEEDS:
+        return Description(seeds, float(table.mean()), None)
+    return Description(seeds, iqm(table), bootstrap_interval(table))
+
+
+def _trimmed_mean(rows: np.ndarray) -> np.ndarray:
+    """Mean of each row without its lowest and highest quarter."""
+    cut = rows.shape[1] // 4
+    return np.sort(rows, axis=1)[:, cut : rows.shape[1] - cut].mean(axis=1)
