@@ -55,6 +55,25 @@ class BatchStep:
     success: Array
 
 
+def stream_words(rng: np.random.Generator) -> list[int]:
+    """The state of a PCG64 stream as six words of 64 bits; the last two hold a half-used draw of 32 bits."""
+    state = rng.bit_generator.state
+    value, increment = state["state"]["state"], state["state"]["inc"]
+    halves = [value >> 64, value & (2**64 - 1), increment >> 64, increment & (2**64 - 1)]
+    return [*halves, state["has_uint32"], state["uinteger"]]
+
+
+def set_stream(rng: np.random.Generator, words: Array) -> None:
+    """Inverse of :func:`stream_words`."""
+    high, low, inc_high, inc_low, has_uint32, uinteger = (int(word) for word in words)
+    rng.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": high << 64 | low, "inc": inc_high << 64 | inc_low},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
+
+
 class BatchEnv(ABC):
     """N worlds of one environment.
 
@@ -150,22 +169,15 @@ class BatchEnv(ABC):
 
     def get_state(self) -> State:
         """Everything that determines the future: simulator, episode clocks and random streams, first axis N."""
-        streams = [rng.bit_generator.state["state"] for rng in self.rngs]
-        words = [[s["state"] >> 64, s["state"] & (2**64 - 1), s["inc"] >> 64, s["inc"] & (2**64 - 1)] for s in streams]
-        return {**self._get_state(), "elapsed": self.elapsed.copy(), "rng": np.array(words, dtype=np.uint64)}
+        streams = np.array([stream_words(rng) for rng in self.rngs], dtype=np.uint64)
+        return {**self._get_state(), "elapsed": self.elapsed.copy(), "rng": streams}
 
     def set_state(self, state: State) -> None:
         """Inverse of :meth:`get_state`."""
         state = dict(state)
         self.elapsed = state.pop("elapsed").astype(np.int64)
         for rng, words in zip(self.rngs, state.pop("rng"), strict=True):
-            high, low, inc_high, inc_low = (int(word) for word in words)
-            rng.bit_generator.state = {
-                "bit_generator": "PCG64",
-                "state": {"state": high << 64 | low, "inc": inc_high << 64 | inc_low},
-                "has_uint32": 0,
-                "uinteger": 0,
-            }
+            set_stream(rng, words)
         self._set_state(state)
 
     def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
