@@ -26,6 +26,8 @@ STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#b8bec8",
     "axes.labelcolor": "#6b7380",
     "axes.titlesize": 9.5,
+    "figure.constrained_layout.w_pad": 0.09,
+    "figure.constrained_layout.h_pad": 0.07,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -40,7 +42,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 COLUMNS = 4
-"""Panels side by side."""
+"""Panels side by side, at most."""
 PANEL = (3.1, 2.2)
 """Width and height of one in inches."""
 FIRST = ("return", "success", "loss")
@@ -107,7 +109,7 @@ def learning_curves(metrics_csv: Path, out: Path) -> None:
     phases = panels(read_metrics(metrics_csv))
     if not phases:
         raise InputError(f"{metrics_csv} holds no finite metric; look at the run's log")
-    columns = min(COLUMNS, max(map(len, phases.values())))
+    columns = max(_columns_for(len(drawn)) for drawn in phases.values())
     heights = [PANEL[1] * math.ceil(len(drawn) / columns) + 0.45 for drawn in phases.values()]
     with _figure(max(columns, 2) * PANEL[0], sum(heights), out) as figure:
         parts = figure.subfigures(len(phases), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -134,7 +136,7 @@ def trajectories_over_time(env: BatchEnv, snapshots: Sequence[tuple[int, Sequenc
     """
     if not snapshots:
         return False
-    columns = min(COLUMNS, len(snapshots))
+    columns = _columns_for(len(snapshots))
     lines = math.ceil(len(snapshots) / columns)
     with _figure(2.6 * columns, 2.8 * lines, out) as figure:
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -254,12 +256,17 @@ def _draw_training(axes: "Axes", counter: np.ndarray, value: np.ndarray) -> None
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:
-    """Centred mean over a twentieth of the points; the window shrinks at the ends, so that they are not bent."""
+    """Centred mean over a twentieth of the points, at the ends over as many of them as there are."""
     half = max(1, len(values) // 40)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
-    reach = np.minimum(half, np.minimum(index, index[::-1]))
-    return (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
+    first, last = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def _columns_for(number: int) -> int:
+    """Panels side by side, such that the last line is as full as can be."""
+    return math.ceil(number / math.ceil(number / COLUMNS))
 
 
 def _short(number: float) -> str:
