@@ -49,19 +49,14 @@ def _list(registry: plugins.Registry) -> int:
 
 
 def _generate(words: Sequence[str]) -> int:
-    from pathlib import Path
-
     from lightning_skills import config
     from lightning_skills.data import trajectories
 
-    run = config.load_env(words)
-    if run.env.demonstrations is None:
-        raise InputError(f"env {run.env.name!r} has no demonstrations of its own")
-    demos = plugins.resolve(run.env.demonstrations)
-    path = Path(run.config.data_dir)
-    dataset = trajectories.cached(
-        path, run.env.name, demos.recipe(run.config.env), lambda: demos.generate(run.config.env)
-    )
+    env, options, data_dir = config.load_env(words)
+    if env.demonstrations is None:
+        raise InputError(f"env {env.name!r} has no demonstrations of its own")
+    demos = plugins.resolve(env.demonstrations)
+    dataset = trajectories.cached(data_dir, env.name, demos.recipe(options), lambda: demos.generate(options))
     return _print(trajectories.describe(dataset))
 
 

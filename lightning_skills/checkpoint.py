@@ -145,7 +145,7 @@ class Checkpoints(Callback):
                 shutil.rmtree(beside, ignore_errors=True)
                 beside.mkdir(parents=True)
             trainer.strategy.barrier()
-            trainer.save_checkpoint(beside / "model.ckpt")
+            trainer.save_checkpoint(beside / "model.ckpt", weights_only=False)
             written = self._save_rank(beside / f"rank_{trainer.global_rank}")
             trainer.strategy.barrier()
             if trainer.is_global_zero:
@@ -157,7 +157,7 @@ class Checkpoints(Callback):
                 for old in self._folder.glob("updates_*"):
                     if old != target:
                         shutil.rmtree(old)
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(beside, ignore_errors=True)
             raise InputError(f"cannot write checkpoint {target}: {str(error).splitlines()[0]}; the previous one is whole") from None
         trainer.strategy.barrier()
@@ -173,7 +173,7 @@ class Checkpoints(Callback):
             state["data"], more = self._data.save(folder, self._previous)
             written = state["data"]["written"]
             tensors |= more
-        save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "state.safetensors")
+        save_file({key: value.contiguous().clone() for key, value in tensors.items()}, folder / "state.safetensors")
         (folder / "state.json").write_text(json.dumps(state))
         return written
 

@@ -67,7 +67,9 @@ def _train(words: Sequence[str]) -> int:
 
         print(OmegaConf.to_yaml(OmegaConf.create(run.resolved())))
         return 0
-    os.environ.setdefault("RL_LOGGING_LEVEL", "ERROR")
+    from lightning_skills.quiet import quiet
+
+    quiet()
     from lightning_skills.checkpoint import Interrupted
     from lightning_skills.pipeline import execute
 

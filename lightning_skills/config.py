@@ -155,9 +155,30 @@ def load(words: Sequence[str]) -> Run:
     known = OmegaConf.to_container(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys([item for item in overrides if item.key_or_group not in phases], flatten(known))
     config = _freeze(_compose(moved))
+    _check_task(env, config.env.task)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
     return Run(dataclasses.replace(config, name=config.name or _default_name(overrides, choices)), method, env)
+
+
+def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:
+    """Compose an env alone, for the data commands.
+
+    Returns:
+        The env, its options and ``data_dir``.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    overrides = [_parse(word) for word in words]
+    choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
+    env = plugins.envs()[choices["env"]]
+    _store("env", env.name, env.config, env.smoke if choices.get("debug") == "smoke" else {})
+    known = OmegaConf.to_container(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
+    _check_keys(overrides, flatten(known))
+    config = _freeze(_compose(words))
+    _check_task(env, config.env.task)
+    return env, config.env, Path(config.data_dir)
 
 
 def _parse(word: str) -> Override:
@@ -216,7 +237,9 @@ def _compose(words: Sequence[str], with_hydra: bool = False) -> DictConfig:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             return compose("train", overrides=list(words), return_hydra_config=with_hydra)
     except MissingConfigException as error:
-        raise InputError(_first_line(error)) from None
+        group, _, name = (error.missing_cfg_file or "").partition("/")
+        known = ", ".join(sorted(option for option in error.options or () if option != "__init__"))
+        raise InputError(f"unknown {group} {name!r}; there is {known or 'none'}") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(error)) from None
 
@@ -239,6 +262,13 @@ def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any]) -> None
         close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(close)}?" if close else "see train.py --cfg for all of them"
         raise InputError(f"unknown option {key!r}; {hint}")
+
+
+def _check_task(env: EnvSpec, task: str) -> None:
+    if task not in env.tasks:
+        close = difflib.get_close_matches(task, env.tasks, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(env.tasks)}"
+        raise InputError(f"env {env.name!r} has no task {task!r}; {hint}")
 
 
 def _freeze(config: DictConfig) -> RunConfig:

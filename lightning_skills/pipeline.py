@@ -1,6 +1,5 @@
 """Runs a method's phases in order: hands each what it needs, resumes, and closes with an evaluation and pictures."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, seed_everything
 from omegaconf import OmegaConf
 
 from lightning_skills.artefacts import Artefact
-from lightning_skills.checkpoint import Checkpoints
+from lightning_skills.checkpoint import Checkpoints, Interrupted
+from lightning_skills.closing import close
 from lightning_skills.config import Run, flatten, may_change
 from lightning_skills.data import trajectories
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
@@ -26,9 +26,8 @@ from lightning_skills.evaluation.rollouts import rollout
 from lightning_skills.phases.base import PhaseContext, PhaseModule
 from lightning_skills.plugins import Phase, resolve
 from lightning_skills.progress import Progress
-from lightning_skills.report import closing_report
 from lightning_skills.rows import Rows
-from lightning_skills.tracking import MetricsCsv, MLflowTracker
+from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status
 
 
 def claim(run: Run) -> None:
@@ -96,13 +95,34 @@ class Pipeline:
             print(f"finished already: {self._directory}")
             return
         dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
-        with MLflowTracker.open(self._run) as tracker:
-            if dataset is not None:
+        tracker = self._open_tracker() if self._config.logging.mlflow else None
+        status: Status = "FAILED"
+        try:
+            if tracker is not None and dataset is not None:
                 tracker.log_dataset(dataset.path, dataset.digest)
             for phase in left:
                 self._run_phase(phase, dataset, tracker)
-            if self._run.method.phases[-1] in left:
-                closing_report(self._run, self._probe, tracker)
+            close(self._run, self._probe, tracker)
+            status = "FINISHED"
+        except Interrupted:
+            status = "KILLED"
+            raise
+        finally:
+            if tracker is not None:
+                tracker.close(status)
+
+    def _open_tracker(self) -> MLflowTracker:
+        run, config = self._run, self._config
+        where = self._directory.relative_to(config.runs_dir)
+        return MLflowTracker.open(
+            run_dir=self._directory,
+            runs_dir=Path(config.runs_dir),
+            tracking_uri=config.logging.tracking_uri,
+            experiment=config.logging.experiment,
+            run_name=str(where),
+            params=flatten(run.resolved()),
+            tags={"method": run.method.name, "env": run.env.name, "task": config.env.task, "seed": str(config.seed)},
+        )
 
     def _worlds(self, seeds: Sequence[int]) -> BatchEnv:
         return self._make_env(self._config.env, seeds)
@@ -146,9 +166,9 @@ class Pipeline:
             artefacts[need.phase] = Artefact.load(path, need.kind)
         return artefacts
 
-    def _run_phase(self, phase: Phase, dataset: Dataset | None, tracker: MLflowTracker) -> None:
+    def _run_phase(self, phase: Phase, dataset: Dataset | None, tracker: MLflowTracker | None) -> None:
         config = self._config
-        torch.manual_seed(config.seed)
+        seed_everything(config.seed, verbose=False)
         context = PhaseContext(
             options=getattr(config.method, phase.name),
             env=self._info,
@@ -157,6 +177,7 @@ class Pipeline:
             world_size=config.trainer.devices * config.trainer.num_nodes,
         )
         module: PhaseModule = resolve(phase.module)(context)
+        module.train()  # so that frozen parts are in eval mode before anything acts
         data: OfflineData | OnlineData
         if phase.data == "online":
             data = OnlineData(module, self._worlds(self._seeds(phase, config.collect.worlds)))
@@ -165,14 +186,14 @@ class Pipeline:
             data = OfflineData(module, dataset)
         self._fit(phase, module, data, tracker)
         if phase.data == "online":
-            self._evaluate(phase, module, tracker)
+            self._evaluate(phase, module)
         module.artefact().save(self._artefact_path(phase.name))
 
     def _seeds(self, phase: Phase, worlds: int) -> list[int]:
         index = self._run.method.phases.index(phase)
         return np.random.SeedSequence([self._config.seed, index, 0]).generate_state(worlds).tolist()
 
-    def _fit(self, phase: Phase, module: PhaseModule, data: OfflineData | OnlineData, tracker: MLflowTracker) -> None:
+    def _fit(self, phase: Phase, module: PhaseModule, data: OfflineData | OnlineData, tracker: MLflowTracker | None) -> None:
         options, online = self._config.logging, isinstance(data, OnlineData)
         csv = MetricsCsv(self._directory / "metrics.csv")
         every = options.every_frames if online else options.every_updates
@@ -192,7 +213,7 @@ class Pipeline:
             devices=self._config.trainer.devices,
             num_nodes=self._config.trainer.num_nodes,
             max_epochs=1,
-            logger=tracker.phase(phase.name),
+            logger=False if tracker is None else tracker.phase(phase.name),
             callbacks=[*callbacks, checkpoints],
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -213,7 +234,7 @@ class Pipeline:
             "world_size": config.trainer.devices * config.trainer.num_nodes,
         }
 
-    def _evaluate(self, phase: Phase, module: PhaseModule, tracker: MLflowTracker) -> None:
+    def _evaluate(self, phase: Phase, module: PhaseModule) -> None:
         options = self._config.evaluation
         # Another seed than the interim evaluations': these worlds have not been looked at before.
         result = rollout(module, self._worlds, options.episodes, options.seed + 1, options.explore)
@@ -233,7 +254,3 @@ class Pipeline:
         path = self._directory / "summary.json"
         path.with_suffix(".tmp").write_text(json.dumps(summary, indent=2))
         path.with_suffix(".tmp").rename(path)
-
-
-__all__ = ["Pipeline", "claim", "execute"]
-_ = dataclasses

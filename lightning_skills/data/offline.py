@@ -1,5 +1,6 @@
 """Recorded trajectories as batches of windows."""
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from tensordict import TensorDict
@@ -26,8 +27,8 @@ class OfflineData(LightningDataModule):
         super().__init__()
         self.stream = PlanStream(module, self.sample)
         self._path = dataset.path
-        self._steps = {key: torch.from_numpy(array[:]) for key, array in dataset.steps.items()}
-        self._lengths = torch.from_numpy(dataset.lengths)
+        self._steps = {key: torch.from_numpy(np.array(array)) for key, array in dataset.steps.items()}
+        self._lengths = torch.from_numpy(np.array(dataset.lengths))
         self._starts = torch.from_numpy(dataset.starts)
 
     def train_dataloader(self) -> DataLoader:

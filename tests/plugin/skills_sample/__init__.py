@@ -1,0 +1,1 @@
+"""A sample plug-in distribution: one method and one env."""

@@ -1,0 +1,84 @@
+import dataclasses
+
+import pytest
+
+from lightning_skills import config, plugins
+from lightning_skills.errors import InputError
+
+SAMPLE = ["method=reward_weighted", "env=target"]
+
+
+def test_options_travel_as_the_plugins_frozen_dataclass():
+    run = config.load([*SAMPLE, "method.policy.lr=1e-4", "env.task=far", "seed=3"])
+    assert run.config.method.policy.lr == 1e-4
+    assert run.config.env.task == "far"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.config.method.policy.lr = 1.0
+
+
+@pytest.mark.parametrize("name", list(plugins.methods()))
+def test_composed_defaults_are_the_dataclass_defaults_under_the_preset(name):
+    method, envs = plugins.methods()[name], plugins.envs()
+    for env in envs:
+        if not method.requires <= envs[env].provides:
+            continue
+        tasks = {envs[env].tasks[0], *(key.partition("/")[2] for key in method.presets if key.startswith(f"{env}/"))}
+        for task in tasks:
+            run = config.load([f"method={name}", f"env={env}", f"env.task={task}"])
+            flat = config.flatten(dataclasses.asdict(run.config.method))
+            default = config.flatten(dataclasses.asdict(method.config()))
+            assert flat == {**default, **method.preset(env, task)}
+
+
+def test_the_users_words_overrule_preset_and_smoke():
+    assert config.load([*SAMPLE, "debug=smoke"]).config.method.policy.frames == 40
+    assert config.load([*SAMPLE, "debug=smoke", "method.policy.frames=41"]).config.method.policy.frames == 41
+
+
+def test_where_a_run_lives():
+    assert str(config.load(SAMPLE).directory) == "runs/reward_weighted/target-near/default/seed0"
+    named = config.load([*SAMPLE, "name=mine", "runs_dir=/elsewhere", "seed=2", "env.task=far"])
+    assert str(named.directory) == "/elsewhere/reward_weighted/target-far/mine/seed2"
+    digest = config.load([*SAMPLE, "method.policy.lr=1"]).config.name
+    assert digest not in ("default", config.load([*SAMPLE, "method.policy.lr=2"]).config.name)
+    assert digest == config.load([*SAMPLE, "method.policy.lr=1", "logging=csv", "seed=5"]).config.name
+    assert config.load([*SAMPLE, "debug=smoke"]).config.name == "smoke"
+
+
+def test_an_artefact_from_elsewhere_is_named_by_its_phase():
+    assert config.load([*SAMPLE, "policy=/a/run"]).config.sources == {"policy": "/a/run"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["method=reward_weightd", "env=target"], "unknown method 'reward_weightd'; did you mean reward_weighted"),
+        (["method=reward_weighted", "env=targt"], "unknown env 'targt'; did you mean target"),
+        ([*SAMPLE, "method.policy.lrr=1"], "unknown option 'method.policy.lrr'; did you mean method.policy.lr"),
+        ([*SAMPLE, "sed=1"], "unknown option 'sed'; did you mean seed"),
+        ([*SAMPLE, "method.policy.lr=fast"], "option 'method.policy.lr': Value 'fast'"),
+        ([*SAMPLE, "seed=one"], "option 'seed': Value 'one'"),
+        ([*SAMPLE, "env.task=fra"], "env 'target' has no task 'fra'; did you mean far"),
+        ([*SAMPLE, "phase=rl"], "method 'reward_weighted' has no phase 'rl'; it has policy"),
+        ([*SAMPLE, "trainer=tpu"], "unknown trainer 'tpu'; there is ddp_cpu, default"),
+        ([*SAMPLE, "seed"], "cannot read 'seed'"),
+        ([*SAMPLE, "+seed=1"], "cannot add or delete options"),
+        (["method=spirl", "env=target"], "it needs demonstrations"),
+    ],
+)
+def test_bad_words_are_one_line_that_names_what_to_mend(words, message):
+    with pytest.raises(InputError) as error:
+        config.load(words)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sweep_is_every_combination():
+    jobs = list(config.sweep(["method=a,b", "env=target", "seed=range(0,2)"]))
+    assert jobs == [[f"method={m}", "env=target", f"seed={s}"] for m in "ab" for s in (0, 1)]
+
+
+@pytest.mark.parametrize("file", sorted((config.CONF / "experiment").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_experiment_composes(file):
+    run = config.load([f"experiment={file.stem}"])
+    assert run.config.name == file.stem
