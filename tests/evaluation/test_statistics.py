@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from scipy.stats import trim_mean
+
+from lightning_skills.errors import InputError
+from lightning_skills.evaluation.statistics import bootstrap_interval, describe, iqm
+
+
+@pytest.mark.parametrize("number", [1, 3, 4, 5, 8, 11, 50])
+def test_iqm_is_the_quarter_trimmed_mean(number):
+    values = np.random.default_rng(number).normal(size=number)
+    assert iqm(values) == pytest.approx(trim_mean(values, 0.25), abs=1e-12)
+
+
+def test_iqm_by_hand():
+    assert iqm([100.0, 1.0, 2.0, 3.0, -50.0]) == 2.0
+    assert iqm([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1000.0]) == (4 + 5 + 6 + 7) / 4
+
+
+def test_iqm_of_seeds_and_tasks_trims_all_values_together():
+    values = np.random.default_rng(0).normal(size=(5, 7)) + np.arange(7)
+    assert iqm(values) == pytest.approx(trim_mean(values, 0.25, axis=None), abs=1e-12)
+
+
+def test_interval_of_equal_values_is_a_point():
+    assert bootstrap_interval([0.5] * 6) == (0.5, 0.5)
+
+
+def test_interval_by_enumeration():
+    values = np.array([0.0, 1.0, 3.0, 10.0])
+    picks = np.stack(np.meshgrid(*[values] * 4), axis=-1).reshape(-1, 4)  # all 4^4 equally likely resamples
+    expected = np.percentile(np.sort(picks, axis=1)[:, 1:3].mean(axis=1), [2.5, 97.5])
+    assert bootstrap_interval(values) == pytest.approx(tuple(expected))
+
+
+def test_interval_is_seeded_and_does_not_touch_the_global_stream():
+    values = np.random.default_rng(0).normal(size=10)
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    assert bootstrap_interval(values, 500) == bootstrap_interval(values, 500)
+    assert bootstrap_interval(values, 500) != bootstrap_interval(values, 500, seed=1)
+    assert (np.random.get_state()[1] == before).all()
+
+
+def test_interval_is_stratified_by_task():
+    """Tasks of very different level: resampling within a task leaves nothing to vary, resampling across would."""
+    values = np.tile([0.0, 5.0, 6.0, 100.0], (6, 1))
+    assert bootstrap_interval(values) == (5.5, 5.5)
+
+
+def test_tasks_are_resampled_independently():
+    """Opposite tasks cancel if whole seeds are drawn, and do not if each task is drawn on its own."""
+    column = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    low, high = bootstrap_interval(np.stack([column, 5.0 - column], axis=1), 5_000)
+    assert high - low > 0.5
+
+
+def test_interval_covers_the_truth_about_95_times_in_100():
+    rng = np.random.default_rng(3)
+    intervals = [bootstrap_interval(rng.normal(size=20), 400, seed) for seed in range(300)]
+    covered = np.mean([low <= 0.0 <= high for low, high in intervals])
+    assert 0.88 <= covered <= 0.99
+
+
+def test_describe_changes_at_five_seeds():
+    few, many = describe([0.0, 0.0, 3.0, 1.0]), describe([0.0, 0.0, 3.0, 1.0, 1.0])
+    assert (few.centre, few.interval, few.values) == (1.0, None, (0.0, 0.0, 3.0, 1.0))
+    assert str(few) == "1 (0, 0, 3, 1)"
+    assert many.centre == pytest.approx(2 / 3)
+    assert many.interval is not None
+    assert many.interval[0] < many.centre < many.interval[1]
+    assert str(many) == f"0.667 [{many.interval[0]:.3g}, {many.interval[1]:.3g}]"
+    assert str(describe([0.25])) == "0.25"
+
+
+def test_describe_averages_tasks_per_seed():
+    assert describe(np.array([[0.0, 1.0], [2.0, 4.0]])).values == (0.5, 3.0)
+
+
+@pytest.mark.parametrize(("values", "named"), [([], "no results"), ([1.0, float("nan")], "seed number 1")])
+def test_describe_refuses(values, named):
+    with pytest.raises(InputError, match=named):
+        describe(values)
