@@ -1,0 +1,81 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_skills.nets.mlp import MLP
+from lightning_skills.nets.numpy_mlp import NumpyMLP
+
+
+def with_used_statistics(mlp: MLP) -> MLP:
+    """BatchNorm's statistics and affine part away from their initial values."""
+    mlp.train()
+    for _ in range(5):
+        mlp(torch.randn(64, mlp.first.in_features) * 3 + 1)
+    for norm in mlp.norms:
+        torch.nn.init.normal_(norm.weight, 1.0, 0.3)
+        torch.nn.init.normal_(norm.bias, 0.0, 0.3)
+    return mlp.eval()
+
+
+def layer_by_layer(mlp: MLP, x: torch.Tensor) -> torch.Tensor:
+    x = torch.nn.functional.leaky_relu(mlp.first(x), 0.2)
+    for index, linear in enumerate(mlp.hidden):
+        x = linear(x)
+        x = mlp.norms[index](x) if mlp.norms else x
+        x = torch.nn.functional.leaky_relu(x, 0.2)
+    return mlp.last(x)
+
+
+def test_n_hidden_layers_are_n_plus_2_weights_and_the_normalised_ones_have_no_bias():
+    plain, normalised = MLP(3, 2, layers=4, width=8), MLP(3, 2, layers=4, width=8, normalised=True)
+    assert sum(p.ndim == 2 for p in plain.parameters()) == 6
+    assert sum(p.numel() for p in plain.parameters()) == (3 * 8 + 8) + 4 * (64 + 8) + (8 * 2 + 2)
+    assert sum(p.numel() for p in normalised.parameters()) == (3 * 8 + 8) + 4 * (64 + 16) + (8 * 2 + 2)
+
+
+def test_weights_are_xavier_normal_and_biases_zero():
+    mlp = MLP(256, 256, layers=1, width=256)
+    assert mlp.hidden[0].weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
+    assert all(not p.any() for p in mlp.parameters() if p.ndim == 1)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_folded_forward_and_its_gradients_equal_those_layer_by_layer(normalised):
+    torch.manual_seed(0)
+    mlp = with_used_statistics(MLP(5, 3, layers=3, width=16, normalised=normalised)).double()
+    reference, x = copy.deepcopy(mlp), torch.randn(7, 5, dtype=torch.float64)
+    mlp(x).square().sum().backward()
+    layer_by_layer(reference, x).square().sum().backward()
+    torch.testing.assert_close(mlp(x), layer_by_layer(reference, x))
+    for ours, theirs in zip(mlp.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_training_mode_normalises_over_all_leading_axes():
+    mlp = MLP(5, 3, layers=2, width=16, normalised=True).train()
+    x = torch.randn(4, 6, 5)
+    torch.testing.assert_close(mlp(x), layer_by_layer(mlp, x.flatten(0, 1)).view(4, 6, 3))
+
+
+@pytest.mark.parametrize("worlds", [1, 64])
+@pytest.mark.parametrize("normalised", [False, True])
+def test_numpy_equals_torch(worlds, normalised):
+    torch.manual_seed(0)
+    mlp = with_used_statistics(MLP(14, 2, layers=3, width=32, normalised=normalised))
+    x = np.random.default_rng(0).normal(size=(worlds, 14)).astype(np.float32)
+    out = NumpyMLP(mlp)(x)
+    assert out.dtype == np.float32
+    reference = layer_by_layer(copy.deepcopy(mlp).double(), torch.from_numpy(x).double())
+    np.testing.assert_allclose(out, reference.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_numpy_copy_keeps_its_weights():
+    mlp, x = MLP(3, 2, layers=1, width=8), np.ones((1, 3), dtype=np.float32)
+    copied = NumpyMLP(mlp)
+    before = copied(x)
+    with torch.no_grad():
+        for parameter in mlp.parameters():
+            parameter.add_(1.0)
+    np.testing.assert_array_equal(copied(x), before)
