@@ -1,0 +1,72 @@
+"""What a run leaves for people to look at: pictures, a film and a table of what happened and what to run next."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightning_skills import report
+from lightning_skills.config import Run
+from lightning_skills.data.batch_env import BatchEnv
+from lightning_skills.tracking import MLflowTracker
+
+PANELS = 6
+DRAWN_EPISODES = 8
+
+
+def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
+    """Draw the pictures of a run, log them, and print its table.
+
+    Args:
+        run: The finished run; pictures are written into its folder.
+        env: A world that knows how to draw itself.
+        tracker: Receives the pictures and the summary too.
+    """
+    folder = run.directory
+    pictures = [folder / name for name in ("curves.png", "trajectories.png", "film.gif")]
+    report.learning_curves(folder / "metrics.csv", pictures[0])
+    snapshots = [(int(file.stem), _episodes(file)) for file in sorted((folder / "evaluations").glob("*.npz"))]
+    if snapshots:
+        chosen = np.unique(np.linspace(0, len(snapshots) - 1, PANELS).round().astype(int))
+        report.trajectories_over_time(env, [snapshots[index] for index in chosen], pictures[1])
+    summary_file = folder / "summary.json"
+    summary: dict[str, Any] = json.loads(summary_file.read_text()) if summary_file.exists() else {}
+    if summary:
+        report.film(env, _best_episode(folder / "evaluation.npz", summary["returns"]), pictures[2])
+    made = [path for path in pictures if path.exists()]
+    if tracker is not None:
+        for path in [*made, *([summary_file] if summary else [])]:
+            tracker.log_artifact(path)
+    print(report.summary_table(_table(run, summary, made)))
+
+
+def _episodes(file: Path) -> list[np.ndarray]:
+    with np.load(file) as episodes:
+        return [episodes[key] for key in list(episodes)[:DRAWN_EPISODES]]
+
+
+def _best_episode(file: Path, returns: list[float]) -> np.ndarray:
+    with np.load(file) as episodes:
+        return episodes[str(int(np.argmax(returns)))]
+
+
+def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[str, str]]:
+    config = run.config
+    rows = [("run", f"{run.method.name} on {run.env.name} {config.env.task}, seed {config.seed}")]
+    if summary:
+        rows += [
+            ("env frames", f"{summary['env_frames']:,}"),
+            ("updates", f"{summary['updates']:,}"),
+            ("evaluation", f"{summary['episodes']} fresh episodes, {'sampling' if summary['explore'] else 'mode'}"),
+            ("return", f"{summary['eval/return']:.2f}"),
+            ("success", f"{summary['eval/success']:.0%}"),
+        ]
+    rows += [("look at", str(path)) for path in made]
+    rows.append(("numbers", str(run.directory / "metrics.csv")))
+    if config.logging.mlflow:
+        store = config.logging.tracking_uri or f"sqlite:///{(Path(config.runs_dir) / 'mlflow.db').resolve()}"
+        rows.append(("compare runs", f"mlflow ui --backend-store-uri {store}"))
+    again = f"python train.py method={run.method.name} env={run.env.name} env.task={config.env.task}"
+    rows.append(("next", f"{again} seed={config.seed + 1}"))
+    return rows

@@ -1,0 +1,10 @@
+"""Whatever is registered composes, runs and resumes exactly; a new method is covered by being registered."""
+
+import pytest
+
+from lightning_skills.testing import check_method, served_pairs
+
+
+@pytest.mark.parametrize(("method", "env"), served_pairs())
+def test_every_method_runs_and_resumes_exactly(method, env, tmp_path):
+    check_method(method, env, tmp_path)
