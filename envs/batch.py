@@ -47,7 +47,7 @@ class MuJoCoBatch(BatchEnv):
         self.batch = Batch(model, self.num_worlds, threads)
 
     def simulate(self, control: Array, worlds: Array, substeps: int) -> None:
-        """Hold controls ``[n, nu]`` for that many simulator steps; poses and sensors are then those of the new state."""
+        """Hold controls ``[n, nu]`` for that many simulator steps; poses and sensors then fit the new state."""
         self.batch.bind("ctrl")[worlds] = control
         self.batch.step(worlds, nstep=substeps, stage=_POSES)
 
@@ -78,14 +78,12 @@ class GymnasiumBatch(BatchEnv):
         options: Keyword arguments of the environment.
 
     Raises:
-        InputError: if spaces are not flat boxes, actions are unbounded, or there is no time limit.
+        InputError: if there is no such id, spaces are not flat boxes, actions are unbounded, or there is no time limit.
     """
 
     def __init__(self, env_id: str, seeds: Sequence[int], horizon: int | None = None, **options: Any) -> None:
         super().__init__(seeds)
-        limit = horizon or gymnasium.spec(env_id).max_episode_steps
-        if not limit:
-            raise InputError(f"gymnasium id {env_id!r} has no time limit: give a horizon")
+        limit = horizon or _time_limit(env_id)
         self._id = env_id
         self.envs = [gymnasium.make(env_id, max_episode_steps=-1, **options).unwrapped for _ in seeds]
         self._low, self._high = _action_bounds(env_id, self.envs[0].action_space)
@@ -135,6 +133,16 @@ class GymnasiumBatch(BatchEnv):
         if not isinstance(env, MujocoEnv):
             raise NotImplementedError(f"gymnasium id {self._id!r} is no MuJoCo environment: its state cannot be had")
         return env.model, env.data
+
+
+def _time_limit(env_id: str) -> int:
+    try:
+        limit = gymnasium.spec(env_id).max_episode_steps
+    except gymnasium.error.Error as error:
+        raise InputError(f"unknown gymnasium id {env_id!r}: {error}") from None
+    if not limit:
+        raise InputError(f"gymnasium id {env_id!r} has no time limit: give a horizon")
+    return limit
 
 
 def _flat_box(env_id: str, what: str, space: gymnasium.Space) -> gymnasium.spaces.Box:

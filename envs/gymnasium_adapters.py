@@ -29,7 +29,9 @@ Factory = Callable[[Sequence[int]], BatchEnv]
 
 def observation_space(info: EnvInfo) -> Space:
     """A Box for the state vector alone, a Dict where there are other observations too."""
-    boxes: dict[str, Space] = {key: Box(-np.inf, np.inf, shape, np.float32) for key, shape in info.observation_shapes.items()}
+    boxes: dict[str, Space] = {
+        key: Box(-np.inf, np.inf, shape, np.float32) for key, shape in info.observation_shapes.items()
+    }
     return boxes["observation"] if len(boxes) == 1 else Dict(boxes)
 
 

@@ -41,9 +41,7 @@ class DemoConfig:
         for option in ("trajectories", "workers"):
             _positive(f"data.{option}", getattr(self, option))
         if self.max_steps < 50:
-            raise InputError(
-                f"data.max_steps={self.max_steps}: must be at least 50, or little is kept"
-            )
+            raise InputError(f"data.max_steps={self.max_steps}: must be at least 50, or little is kept")
         if self.action_noise < 0 or self.seed < 0:
             raise InputError("data.action_noise and data.seed: must not be negative")
 

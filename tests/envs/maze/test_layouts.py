@@ -1,0 +1,65 @@
+"""Layouts: the published mazes bit for bit, and the generator's rules."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from scipy.ndimage import label
+
+from envs.maze import layouts
+from envs.maze.tasks import DISTRIBUTIONS, SIMPL_TEST, SIMPL_TRAIN20, SIMPL_TRAIN40, TASKS
+
+UNREACHABLE = {(13, 16), (13, 17), (15, 17)}
+
+
+def test_spirl40_is_the_published_maze():
+    layout = layouts.named("spirl40")
+    assert hashlib.sha1(layouts.picture(layout).encode()).hexdigest() == "6a38d2ac8e2abab62b125d0328d6eb48b8c67312"
+    inner = hashlib.sha256(layout[1:-1, 1:-1].astype(np.uint8).tobytes()).hexdigest()
+    assert inner == "564f17d31752e59068221f2e16cdbd55366995504cc3b880c681015db54ccb2a"
+
+
+def test_simpl20_is_the_published_maze():
+    rows = layouts.picture(layouts.named("simpl20")).replace(".", "O").replace("O", "G", 1).split()
+    digest = hashlib.sha256("\\".join(rows).encode()).hexdigest()
+    assert digest == "927799e519d1fe375b2c1268df799bf7f3d931a08d3c75b7db7da9cf8517b2ca"
+
+
+@pytest.mark.parametrize(("name", "size"), [("spirl40", 40), ("simpl20", 20)])
+def test_generator_draws_the_published_mazes(name, size):
+    assert np.array_equal(layouts.random_layout(size, np.random.default_rng(0)), layouts.named(name))
+
+
+def test_wall_has_a_framed_door():
+    band = np.zeros((7, layouts.BAND), dtype=bool)
+    layouts._draw_wall(band, door=3)
+    assert layouts.picture(band).split() == ["..#..", "..#..", ".###.", ".....", ".###.", "..#..", "..#.."]
+
+
+def test_random_layouts_are_closed_covered_and_differ():
+    rng = np.random.default_rng(3)
+    mazes = [layouts.random_layout(20, rng) for _ in range(20)]
+    assert len({maze.tobytes() for maze in mazes}) == 20
+    for maze in mazes:
+        assert maze.shape == (22, 22)
+        assert maze[[0, -1]].all()
+        assert maze[:, [0, -1]].all()
+        assert 0.25 <= maze[1:-1, 1:-1].mean() < 0.33
+
+
+def test_all_goals_but_no_walled_in_cell_can_be_reached():
+    regions, _ = label(~layouts.named("simpl20"))
+    home = regions[10, 10]
+    cells = set(map(tuple, np.argwhere((regions != 0) & (regions != home)).tolist()))
+    assert cells == UNREACHABLE
+    assert all(regions[task.goal] == home for task in TASKS.values() if task.layout == "simpl20")
+
+
+def test_task_distributions_have_the_published_sizes():
+    assert [len(set(goals)) for goals in (SIMPL_TRAIN40, SIMPL_TRAIN20, SIMPL_TEST)] == [40, 20, 10]
+    for name, size in (("simpl20-train10", 10), ("simpl20-train20", 20), ("simpl20-train40", 40)):
+        distribution = DISTRIBUTIONS[name]
+        assert len(distribution.train) == size
+        assert len(distribution.test) == 10
+        assert not set(distribution.train) & set(distribution.test)
+        assert set(distribution.train + distribution.test) <= TASKS.keys()
