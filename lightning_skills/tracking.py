@@ -135,6 +135,7 @@ class MLflowTracker:
         self._file = run_dir / "mlflow.json"
         self._phase_ids: dict[str, str] = {}
         self._phase: PhaseLogger | None = None
+        self._unsettled: list[tuple[PhaseLogger, Status]] = []
         self._run_id = ""
 
     @classmethod
@@ -226,8 +227,10 @@ class MLflowTracker:
 
     def _end_phase(self, status: Status) -> None:
         if self._phase is not None:
-            self._phase.end(status)
+            self._unsettled.append((self._phase, status))
         self._phase = None
+        # A phase that ended while the server was away is tried again with the next one.
+        self._unsettled = [(phase, outcome) for phase, outcome in self._unsettled if not phase.end(outcome)]
 
     def _known_ids(self) -> dict[str, Any]:
         if not self._file.exists():
@@ -312,10 +315,9 @@ class PhaseLogger(MLFlowLogger):
         """Lightning's hook; the outcome is the tracker's to set, which knows a signal from an error."""
         self.flush()
 
-    def end(self, status: Status) -> None:
-        """Send what is left and set the outcome."""
-        self.flush()
-        self._server.attempt(lambda: self._terminate(status))
+    def end(self, status: Status) -> bool:
+        """Send what is left and set the outcome; returns whether the server took it."""
+        return self._server.attempt(lambda: self._finish(status))
 
     def _open(self) -> str:
         if self._run_id is None:
@@ -336,7 +338,8 @@ class PhaseLogger(MLFlowLogger):
             for _ in batch:
                 self._buffer.popleft()
 
-    def _terminate(self, status: Status) -> None:
+    def _finish(self, status: Status) -> None:
+        self._send()
         self._server.client.set_terminated(self._open(), status)
 
     def _log_params(self, params: Mapping[str, Any]) -> None:
@@ -371,20 +374,25 @@ class _Server:
         """Let the next attempt go out at once, however lately one failed."""
         self._pause, self._retry_at = 5.0, 0.0
 
-    def attempt(self, call: Callable[[], object]) -> None:
-        """Make a call that may fail; after a failure, calls are skipped for a while that doubles each time."""
+    def attempt(self, call: Callable[[], object]) -> bool:
+        """Make a call that may fail; after a failure, calls are skipped for a while that doubles each time.
+
+        Returns:
+            Whether the call was made and succeeded.
+        """
         from mlflow.exceptions import MlflowException
 
         if time.monotonic() < self._retry_at:
-            return
+            return False
         try:
             call()
         except (MlflowException, OSError) as error:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._retry_at = time.monotonic() + self._pause
             self._warn(error)
-        else:
-            self.forgive()
+            return False
+        self.forgive()
+        return True
 
     def open_run(self, run_id: str | None, name: str, tags: Mapping[str, str]) -> "Run":
         """The run of that id, running again; a new one if there is none."""

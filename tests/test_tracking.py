@@ -1,0 +1,532 @@
+import csv
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from mlflow.tracking import MlflowClient
+from torch.utils.data import DataLoader
+
+from lightning_skills import tracking
+from lightning_skills.errors import InputError
+from lightning_skills.tracking import MetricsCsv, MLflowTracker
+
+PARAMS = {"method": {"name": "spirl", "layers": [128, 128]}, "long": "x" * 5000, "seed": 0, "skills": None}
+HEAD = {"phase": "rl", "env_frames": 10, "updates": 1, "wall_s": 0.5}
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class TestMetricsCsv:
+    def test_floats_read_back_exactly(self, tmp_path):
+        values = [0.1, math.pi * 1e-30, 1 / 3, -0.0, 1e308, 5e-324, float(np.float32(0.1)), math.inf]
+        metrics = MetricsCsv(tmp_path / "metrics.csv")
+        for value in values:
+            metrics.append({**HEAD, "loss": value})
+        metrics.append({**HEAD, "loss": np.float32(0.1)})
+        metrics.append({**HEAD, "loss": torch.tensor(0.1)})
+        metrics.append({**HEAD, "loss": math.nan})
+        found = [float(row["loss"]) for row in read(tmp_path / "metrics.csv")]
+        assert found[:-1] == [*values, np.float32(0.1), np.float32(0.1)]
+        assert math.isnan(found[-1])
+
+    def test_integers_stay_integers(self, tmp_path):
+        metrics = MetricsCsv(tmp_path / "metrics.csv")
+        metrics.append({**HEAD, "env_frames": np.int64(2**53 + 1)})
+        assert read(tmp_path / "metrics.csv")[0]["env_frames"] == str(2**53 + 1)
+
+    def test_first_columns_come_first_and_the_header_widens(self, tmp_path):
+        path = tmp_path / "run" / "metrics.csv"
+        metrics = MetricsCsv(path)
+        metrics.append({"loss": 1.0, **HEAD})
+        metrics.append({**HEAD, "phase": "r,l", "eval/return": 2.0})
+        metrics.append(HEAD)
+        assert path.read_text().splitlines() == [
+            "phase,env_frames,updates,wall_s,loss,eval/return",
+            "rl,10,1,0.5,1.0,",
+            '"r,l",10,1,0.5,,2.0',
+            "rl,10,1,0.5,,",
+        ]
+        assert metrics.rows == 3
+        assert [item.name for item in path.parent.iterdir()] == ["metrics.csv"]
+
+    def test_line_breaks_in_text_do_not_break_rows(self, tmp_path):
+        metrics = MetricsCsv(tmp_path / "metrics.csv")
+        metrics.append({**HEAD, "phase": "two\nlines"})
+        assert read(tmp_path / "metrics.csv")[0]["phase"] == "two lines"
+        assert MetricsCsv(tmp_path / "metrics.csv").rows == 1
+
+    def test_goes_on_where_it_was(self, tmp_path):
+        path = tmp_path / "metrics.csv"
+        MetricsCsv(path).append({**HEAD, "a": 1.0})
+        again = MetricsCsv(path)
+        assert again.rows == 1
+        again.append({**HEAD, "b": 2.0, "a": 3.0})
+        assert [(row["a"], row["b"]) for row in read(path)] == [("1.0", ""), ("3.0", "2.0")]
+
+    @pytest.mark.parametrize("half", ["rl,11", "rl,11,2,0.5,1.0"])
+    def test_half_a_last_line_is_dropped(self, tmp_path, half):
+        path = tmp_path / "metrics.csv"
+        MetricsCsv(path).append({**HEAD, "loss": 1.0})
+        whole = path.read_bytes()
+        path.write_bytes(whole + half.encode())
+        metrics = MetricsCsv(path)
+        assert path.read_bytes() == whole
+        assert metrics.rows == 1
+        metrics.append({**HEAD, "loss": 2.0})
+        assert [row["loss"] for row in read(path)] == ["1.0", "2.0"]
+
+    def test_half_a_header_is_dropped(self, tmp_path):
+        path = tmp_path / "metrics.csv"
+        path.write_text("phase,env_fr")
+        MetricsCsv(path).append(HEAD)
+        assert read(path) == [{"phase": "rl", "env_frames": "10", "updates": "1", "wall_s": "0.5"}]
+
+    def test_truncate(self, tmp_path, capsys):
+        path = tmp_path / "metrics.csv"
+        metrics = MetricsCsv(path)
+        for loss in range(5):
+            metrics.append({**HEAD, "loss": loss})
+        metrics.truncate(3)
+        metrics.append({**HEAD, "loss": 30})
+        assert [row["loss"] for row in read(path)] == ["0", "1", "2", "30"]
+        assert metrics.rows == MetricsCsv(path).rows == 4
+        metrics.truncate(4)
+        assert metrics.rows == 4
+        assert not capsys.readouterr().err
+        metrics.truncate(9)
+        assert metrics.rows == 4
+        assert "4 are left of 9" in capsys.readouterr().err
+        metrics.truncate(0)
+        assert read(path) == []
+        assert metrics.rows == 0
+
+    @pytest.mark.parametrize("columns", [1, 10_000])
+    def test_a_kill_leaves_whole_rows(self, tmp_path, columns):
+        """Killed while it appends rows and, with many columns, while it widens the header again and again."""
+        path = tmp_path / "metrics.csv"
+        child = os.fork()
+        if child == 0:
+            metrics = MetricsCsv(path)
+            for index in range(10**9):
+                metrics.append({**HEAD, "env_frames": index, f"metric{index % columns}": index / 7})
+        time.sleep(0.4)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        metrics = MetricsCsv(path)
+        rows = read(path)
+        assert metrics.rows == len(rows) > 20
+        for index, row in enumerate(rows):
+            assert row["env_frames"] == str(index)
+            assert float(row[f"metric{index % columns}"]) == index / 7
+            assert None not in row
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(autouse=True)
+def _no_uri_from_outside(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class Server:
+    """A real tracking server."""
+
+    def __init__(self, folder, port):
+        self.folder, self.port, self.uri = folder, port, f"http://127.0.0.1:{port}"
+        self.launch()
+
+    def launch(self):
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self.process = subprocess.Popen(command, start_new_session=True, env=environment, cwd=self.folder, **quiet)
+
+    def wait(self):
+        end = time.monotonic() + 90
+        while time.monotonic() < end:
+            with socket.socket() as attempt:
+                if attempt.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.2)
+        pytest.fail("the server did not start")
+
+    def stop(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def launched(tmp_path_factory):
+    """The server starts while the first tests run."""
+    server = Server(tmp_path_factory.mktemp("server"), free_port())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(launched):
+    launched.wait()
+    return launched
+
+
+def start(runs_dir, name, uri=None, params=PARAMS, experiment="skills"):
+    tags = {"method": "spirl", "env": "maze", "task": "easy", "seed": "0", "world_size": "1"}
+    return MLflowTracker.open(runs_dir / name, runs_dir, uri, experiment, name, params, tags)
+
+
+class Recorded:
+    """What MLflow holds of one run folder."""
+
+    def __init__(self, runs_dir, name, uri=None):
+        self.uri = uri or f"sqlite:///{runs_dir}/mlflow.db"
+        self.client = MlflowClient(self.uri)
+        self.ids = json.loads((runs_dir / name / "mlflow.json").read_text())
+        self.parent = self.client.get_run(self.ids["parent"])
+        experiment = self.parent.info.experiment_id
+        query = f"tags.`mlflow.parentRunId` = '{self.ids['parent']}'"
+        children = self.client.search_runs([experiment], query)
+        self.phases = {run.info.run_name: run for run in children}
+        assert len(children) == len(self.phases), "a phase has more than one run"
+        assert len(self.client.search_runs([experiment], f"tags.`mlflow.runName` = '{name}'")) == 1
+
+    def points(self, phase, key):
+        history = self.client.get_metric_history(self.phases[phase].info.run_id, key)
+        return sorted((metric.step, metric.value) for metric in history)
+
+    def statuses(self):
+        return {"parent": self.parent.info.status, **{name: run.info.status for name, run in self.phases.items()}}
+
+
+def everywhere(test):
+    return pytest.mark.parametrize("place", ["database", "server"])(test)
+
+
+@pytest.fixture
+def uri(request, place):
+    return request.getfixturevalue("server").uri if place == "server" else None
+
+
+@everywhere
+def test_a_whole_run(runs_dir, uri, place, tmp_path):
+    name = f"whole-{place}"
+    tracker = start(runs_dir, name, uri)
+    tracker.log_dataset(Path("/data/maze.h5"), "ab" * 32)
+    skills = tracker.phase("skills")
+    for updates in range(5):
+        skills.log_metrics({"loss": 1 / (updates + 1), "odd[name]": 1.0}, step=updates)
+    rl = tracker.phase("rl")
+    assert Recorded(runs_dir, name, uri).statuses() == {"parent": "RUNNING", "skills": "FINISHED", "rl": "RUNNING"}
+    rl.log_metrics({"train/return": math.nan}, step=2_000)
+    rl.log_metrics({"train/return": 0.1 + 0.2}, step=1_000)
+    (tmp_path / "curves.png").write_bytes(b"picture")
+    tracker.log_artifact(tmp_path / "curves.png")
+    tracker.close("FINISHED")
+
+    found = Recorded(runs_dir, name, uri)
+    assert found.statuses() == {"parent": "FINISHED", "skills": "FINISHED", "rl": "FINISHED"}
+    assert found.points("skills", "loss") == [(updates, 1 / (updates + 1)) for updates in range(5)]
+    assert len(found.points("skills", "odd_name_")) == 5
+    assert found.points("rl", "train/return")[0] == (1_000, 0.1 + 0.2)
+    assert math.isnan(found.points("rl", "train/return")[1][1])
+    expected = {
+        "method.name": "spirl",
+        "method.layers": "[128, 128]",
+        "seed": "0",
+        "skills": "None",
+        "long": "x" * 5000,
+    }
+    assert found.parent.data.params == expected
+    for tags in (found.parent.data.tags, found.phases["rl"].data.tags):
+        assert tags["method"] == "spirl"
+        assert tags["world_size"] == "1"
+        assert tags["torch_version"].startswith("2.")
+        assert {"torchrl_version", "lightning_version", "mujoco_version", "resume_count"} <= tags.keys()
+    (dataset,) = found.parent.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("maze.h5", ("ab" * 32)[:36])
+    assert [item.path for item in found.client.list_artifacts(found.ids["parent"])] == ["curves.png"]
+    downloaded = found.client.download_artifacts(found.ids["parent"], "curves.png", str(tmp_path))
+    assert Path(downloaded).read_bytes() == b"picture"
+
+
+@everywhere
+def test_resume_opens_the_same_runs_and_repeats_no_point(runs_dir, uri, place):
+    name = f"resumed-{place}"
+    killed = start(runs_dir, name, uri)
+    killed.phase("skills").log_metrics({"loss": 0.5}, step=1)
+    rl = killed.phase("rl")
+    for step in range(10):
+        rl.log_metrics({"return": step, "late": 0.0} if step > 7 else {"return": step}, step=step)
+    rl.flush()
+    rl.log_metrics({"return": 10}, step=10)  # never sent: the process dies here
+
+    before = Recorded(runs_dir, name, uri)
+    assert before.statuses() == {"parent": "RUNNING", "skills": "FINISHED", "rl": "RUNNING"}
+    resumed = start(runs_dir, name, uri, params={**PARAMS, "seed": "changed"})
+    rl = resumed.phase("rl")
+    for step in range(5, 15):  # from a checkpoint at step 5
+        rl.log_metrics({"return": step, "late": 0.0} if step > 7 else {"return": step}, step=step)
+    resumed.close("FINISHED")
+
+    found = Recorded(runs_dir, name, uri)
+    assert found.ids == before.ids
+    assert found.statuses() == {"parent": "FINISHED", "skills": "FINISHED", "rl": "FINISHED"}
+    assert found.points("rl", "return") == [(step, step) for step in range(15)]
+    assert found.points("rl", "late") == [(step, 0.0) for step in range(8, 15)]
+    assert found.parent.data.params["seed"] == "0"
+    counts = {name: run.data.tags["resume_count"] for name, run in {"parent": found.parent, **found.phases}.items()}
+    assert counts == {"parent": "1", "skills": "0", "rl": "1"}
+
+
+@pytest.mark.parametrize("status", ["FAILED", "KILLED"])
+def test_outcome_and_running_again(runs_dir, status):
+    name = f"status-{status}"
+    tracker = start(runs_dir, name)
+    tracker.phase("rl")
+    tracker.close(status)
+    stopped = Recorded(runs_dir, name)
+    assert stopped.statuses() == {"parent": status, "rl": status}
+    again = start(runs_dir, name)
+    again.phase("rl")
+    assert Recorded(runs_dir, name).statuses() == {"parent": "RUNNING", "rl": "RUNNING"}
+    time.sleep(0.01)
+    again.close("FINISHED")
+    found = Recorded(runs_dir, name)
+    assert found.statuses() == {"parent": "FINISHED", "rl": "FINISHED"}
+    assert found.parent.info.end_time > stopped.parent.info.end_time
+
+
+def test_many_metrics_go_out_in_allowed_batches(runs_dir, monkeypatch):
+    tracker = start(runs_dir, "many", params={f"option{index}": index for index in range(250)})
+    rl = tracker.phase("rl")
+    client, sizes = tracker._server.client, []
+    send = client.log_batch
+    monkeypatch.setattr(client, "log_batch", lambda run, metrics=(): (sizes.append(len(metrics)), send(run, metrics)))
+    for step in range(100):
+        rl.log_metrics({f"metric{index}": index for index in range(25)}, step=step)
+    assert sizes == []
+    tracker.close("FINISHED")
+    assert sizes == [1000, 1000, 500]
+    found = Recorded(runs_dir, "many")
+    assert len(found.parent.data.params) == 250
+    assert found.points("rl", "metric24") == [(step, 24) for step in range(100)]
+
+
+def test_metrics_are_sent_after_the_flush_time(runs_dir):
+    tracker = start(runs_dir, "timed")
+    rl = tracker.phase("rl")
+    rl._flush_seconds = rl._due = 0.0
+    rl.log_metrics({"return": 1.0}, step=1)
+    assert Recorded(runs_dir, "timed").points("rl", "return") == [(1, 1.0)]
+    tracker.close("FINISHED")
+
+
+def test_deleted_runs_are_begun_anew(runs_dir):
+    tracker = start(runs_dir, "deleted")
+    tracker.phase("rl").log_metrics({"return": 1.0}, step=1)
+    tracker.close("KILLED")
+    old = Recorded(runs_dir, "deleted")
+    old.client.delete_run(old.ids["parent"])
+    again = start(runs_dir, "deleted")
+    again.phase("rl").log_metrics({"return": 1.0}, step=1)
+    again.close("FINISHED")
+    found = Recorded(runs_dir, "deleted")
+    assert found.ids["parent"] != old.ids["parent"]
+    assert found.points("rl", "return") == [(1, 1.0)]
+    assert found.parent.data.params["long"] == "x" * 5000
+
+
+JOB = """
+import sys
+from pathlib import Path
+from lightning_skills.tracking import MLflowTracker
+assert "mlflow" not in sys.modules
+folder = Path("runs") / sys.argv[1]
+tracker = MLflowTracker.open(folder, Path("runs"), None, "skills", sys.argv[1], {}, {})
+tracker.phase("rl").log_metrics({"return": 1.0}, step=1)
+(folder / "picture.png").write_bytes(b"")
+tracker.log_artifact(folder / "picture.png")
+tracker.close("FINISHED")
+"""
+
+
+def test_two_jobs_of_a_sweep_make_one_database_and_no_noise(tmp_path):
+    """Nothing printed, nothing written outside the runs folder, MLflow not loaded before it is wanted."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", JOB, name], cwd=tmp_path, env=environment, **pipes) for name in "ab"
+    ]
+    assert [job.communicate(timeout=120)[0] for job in jobs] == [b"", b""]
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert [item.name for item in tmp_path.iterdir()] == ["runs"]
+    made = {item.name for item in (tmp_path / "runs").iterdir()}
+    assert made == {"a", "b", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    (experiment,) = [found for found in client.search_experiments() if found.name == "skills"]
+    assert len(client.search_runs([experiment.experiment_id])) == 4
+
+
+def test_uri_from_the_environment_and_from_the_option(tmp_path, runs_dir, server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    start(runs_dir, "by-variable").close("FINISHED")
+    assert Recorded(runs_dir, "by-variable", server.uri).statuses() == {"parent": "FINISHED"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    start(runs_dir, "by-option", server.uri).close("FINISHED")
+    assert Recorded(runs_dir, "by-option", server.uri).statuses() == {"parent": "FINISHED"}
+
+
+def test_unreachable_at_the_start(tmp_path):
+    uri = f"http://127.0.0.1:{free_port()}"
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=uri) as caught:
+        start(tmp_path, "run", uri)
+    assert time.monotonic() - begun < 15
+    assert "\n" not in str(caught.value)
+    assert "logging.mlflow=false" in str(caught.value)
+
+
+def test_other_unusable_places(tmp_path):
+    (tmp_path / "file").write_text("")
+    for uri in (f"sqlite:///{tmp_path}/file/mlflow.db", "nonsense://here", f"file:{tmp_path}/mlruns"):
+        with pytest.raises(InputError, match=uri) as caught:
+            start(tmp_path, "run", uri)
+        assert "\n" not in str(caught.value)
+
+
+def test_damaged_ids(runs_dir):
+    (runs_dir / "damaged").mkdir()
+    (runs_dir / "damaged" / "mlflow.json").write_text("{")
+    with pytest.raises(InputError, match=r"mlflow\.json"):
+        start(runs_dir, "damaged")
+
+
+class Training(LightningModule):
+    """Twenty updates, each a CSV row and a line to the logger; something happens at the tenth."""
+
+    def __init__(self, path, event):
+        super().__init__()
+        self.csv, self.event = MetricsCsv(path), event
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def training_step(self, batch, index):
+        if index == 10:
+            self.event()
+        self.csv.append({**HEAD, "updates": index, "loss": 1 / (index + 1)})
+        self.logger.log_metrics({"loss": 1 / (index + 1)}, step=index)
+        if index % 4 == 3:
+            self.logger.flush()
+        return self.weight.sum() * 0.1
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def train(tracker, path, event):
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=tracker.phase("rl"),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=path.parent,
+    )
+    trainer.fit(Training(path, event), DataLoader(torch.zeros(20, 1)))
+
+
+def test_the_server_dies_in_the_middle(tmp_path, server, capsys):
+    """Training goes on at speed with one line on stderr; what was logged meanwhile is sent when the server is back."""
+    tracker = start(tmp_path, "dies", server.uri)
+    capsys.readouterr()
+    begun = time.monotonic()
+    train(tracker, tmp_path / "dies" / "metrics.csv", server.stop)
+    adapt = tracker.phase("adapt")
+    adapt.log_metrics({"return": 1.0}, step=1)
+    tracker.log_artifact(tmp_path / "dies" / "metrics.csv")
+    assert time.monotonic() - begun < 30
+    complaints = [line for line in capsys.readouterr().err.splitlines() if "MLflow" in line or "urllib3" in line]
+    assert len(complaints) == 1
+    assert server.uri in complaints[0]
+    rows = read(tmp_path / "dies" / "metrics.csv")
+    assert [float(row["loss"]) for row in rows] == [1 / (index + 1) for index in range(20)]
+    server.launch()
+    server.wait()
+    tracker.close("FINISHED")
+    found = Recorded(tmp_path, "dies", server.uri)
+    assert found.statuses() == {"parent": "FINISHED", "rl": "FINISHED", "adapt": "FINISHED"}
+    assert found.points("rl", "loss") == [(index, 1 / (index + 1)) for index in range(20)]
+    assert found.points("adapt", "return") == [(1, 1.0)]
+
+
+def test_a_server_that_stays_away_is_not_asked_at_every_call(runs_dir, monkeypatch, capsys):
+    tracker = start(runs_dir, "away")
+    rl = tracker.phase("rl")
+    client, calls = tracker._server.client, []
+
+    def fail(*_, **__):
+        from mlflow.exceptions import MlflowException
+
+        calls.append(time.monotonic())
+        raise MlflowException("gone\naway")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "log_batch", fail)
+        for step in range(50):
+            rl.log_metrics({"return": step}, step=step)
+            rl.flush()
+        assert len(calls) == 1
+        tracker._server.forgive()
+        rl.flush()
+        assert len(calls) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    tracker.close("FINISHED")
+    assert Recorded(runs_dir, "away").points("rl", "return") == [(step, step) for step in range(50)]
+
+
+def test_the_buffer_is_bounded(runs_dir, monkeypatch):
+    monkeypatch.setattr(tracking, "BUFFERED_METRICS", 5)
+    tracker = start(runs_dir, "bounded")
+    rl = tracker.phase("rl")
+    for step in range(9):
+        rl.log_metrics({"return": step}, step=step)
+    tracker.close("FINISHED")
+    assert Recorded(runs_dir, "bounded").points("rl", "return") == [(step, step) for step in range(4, 9)]
+
+
+def test_lightning_reaches_no_server_for_names_and_folders(runs_dir, tmp_path):
+    tracker = start(runs_dir, "lightning")
+    train(tracker, tmp_path / "metrics.csv", lambda: None)
+    logger = tracker._phase
+    assert (logger.name, logger.save_dir) == ("rl", str(runs_dir / "lightning"))
+    assert logger.version == Recorded(runs_dir, "lightning").ids["phases"]["rl"]
+    assert Recorded(runs_dir, "lightning").statuses()["rl"] == "RUNNING"  # the outcome is not Lightning's to set
+    logger.log_hyperparams({"options": {"text": "y" * 300}})
+    logger.log_hyperparams({"options": {"text": "changed"}})
+    tracker.close("FINISHED")
+    found = Recorded(runs_dir, "lightning")
+    assert found.phases["rl"].data.params == {"options.text": "y" * 300}
+    assert len(found.points("rl", "loss")) == 20
