@@ -10,6 +10,7 @@ import gymnasium
 import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
+from gymnasium.envs.registration import EnvSpec
 from mujoco.batch import Batch
 
 from lightning_skills.data.batch_env import (
@@ -83,9 +84,11 @@ class GymnasiumBatch(BatchEnv):
 
     def __init__(self, env_id: str, seeds: Sequence[int], horizon: int | None = None, **options: Any) -> None:
         super().__init__(seeds)
-        limit = horizon or _time_limit(env_id)
+        limit = horizon or _spec(env_id).max_episode_steps
+        if not limit:
+            raise InputError(f"gymnasium id {env_id!r} has no time limit: give a horizon")
         self._id = env_id
-        self.envs = [gymnasium.make(env_id, max_episode_steps=-1, **options).unwrapped for _ in seeds]
+        self.envs = [gymnasium.make(_spec(env_id), max_episode_steps=-1, **options).unwrapped for _ in seeds]
         self._low, self._high = _action_bounds(env_id, self.envs[0].action_space)
         observed = _flat_box(env_id, "observations", self.envs[0].observation_space).shape
         self.info = EnvInfo({"observation": observed}, len(self._low), limit)
@@ -135,14 +138,11 @@ class GymnasiumBatch(BatchEnv):
         return env.model, env.data
 
 
-def _time_limit(env_id: str) -> int:
+def _spec(env_id: str) -> EnvSpec:
     try:
-        limit = gymnasium.spec(env_id).max_episode_steps
+        return gymnasium.spec(env_id)
     except gymnasium.error.Error as error:
         raise InputError(f"unknown gymnasium id {env_id!r}: {error}") from None
-    if not limit:
-        raise InputError(f"gymnasium id {env_id!r} has no time limit: give a horizon")
-    return limit
 
 
 def _flat_box(env_id: str, what: str, space: gymnasium.Space) -> gymnasium.spaces.Box:

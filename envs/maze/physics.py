@@ -117,9 +117,10 @@ def _pushed(acceleration: Array, velocity: Array, offset: Array, around: Array) 
     distance, normal = _contacts(offset.T, around)
     penetration = distance - MARGIN
     impedance = _impedance(penetration)
-    weight = (around & _BITS != 0) * (penetration < 0.0) * (impedance / (1.0 - impedance) * MASS)
+    contact = (around & _BITS != 0) & (penetration < 0.0)
+    weight = contact * (impedance / (1.0 - impedance) * MASS)
     target = -CONTACT_DAMPING * (normal[:, 0] * vx + normal[:, 1] * vy) - STIFFNESS * impedance * penetration
-    return _solve(acceleration.T, normal, target, weight).T
+    return _solve(acceleration.T, normal, target, weight, contact).T
 
 
 def _contacts(offset: Array, around: Array) -> tuple[Array, Array]:
@@ -156,7 +157,7 @@ def _impedance(penetration: Array) -> Array:
     return low + (high - low) * np.where(depth < 0.5, part, 1.0 - part)
 
 
-def _solve(free_motion: Array, normal: Array, target: Array, weight: Array) -> Array:
+def _solve(free_motion: Array, normal: Array, target: Array, weight: Array, contact: Array) -> Array:
     """Accelerations that minimise Gauss's principle with soft one-sided constraints.
 
     The objective is ``MASS |a - free_motion|^2 + sum_k weight_k min(0, normal_k a - target_k)^2``: piecewise quadratic,
@@ -166,19 +167,22 @@ def _solve(free_motion: Array, normal: Array, target: Array, weight: Array) -> A
         free_motion: ``[2, n]``.
         normal: ``[4, 2, n]``.
         target: ``[4, n]`` acceleration along the normal that a contact asks for.
-        weight: ``[4, n]``; 0 where there is no contact.
+        weight: ``[4, n]``.
+        contact: ``[4, n]`` bool, the constraints there are.
     """
     x, y = normal[:, 0], normal[:, 1]
-    terms = np.empty((5, *weight.shape))
+    terms = np.empty((5, *weight.shape))  # of the normal equations [[xx, xy], [xy, yy]] a = [bx, by]
     terms[0], terms[1], terms[2], terms[3], terms[4] = x * x, x * y, y * y, x * target, y * target
     terms *= weight
-    rest = MASS * free_motion
-    acceleration, active = free_motion, None
+    rest = np.zeros((5, weight.shape[1]))
+    rest[0], rest[2], rest[3:] = MASS, MASS, MASS * free_motion
+    (ax, ay), before = free_motion, b""
     for _ in range(_MAX_SOLVER_STEPS):
-        before, active = active, x * acceleration[0] + y * acceleration[1] < target
-        if before is not None and (active == before).all():
+        active = contact & (x * ax + y * ay < target)
+        if active.tobytes() == before:
             break
-        xx, xy, yy, bx, by = np.add.reduce(terms * active, axis=1)
-        xx, yy, bx, by = xx + MASS, yy + MASS, bx + rest[0], by + rest[1]
-        acceleration = np.array([yy * bx - xy * by, xx * by - xy * bx]) / (xx * yy - xy * xy)
-    return acceleration
+        before = active.tobytes()
+        xx, xy, yy, bx, by = np.add.reduce(terms * active, axis=1) + rest
+        scale = 1.0 / (xx * yy - xy * xy)
+        ax, ay = (yy * bx - xy * by) * scale, (xx * by - xy * bx) * scale
+    return np.stack([ax, ay])

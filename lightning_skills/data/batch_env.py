@@ -159,12 +159,13 @@ class BatchEnv(ABC):
             active: ``[N]`` bool mask of the worlds to advance; the others stay as they are. None advances all.
         """
         worlds = self._all if active is None else np.flatnonzero(active)
-        self.elapsed[worlds] += 1
+        rows = slice(None) if active is None else worlds  # a slice is read and written faster than indices
+        self.elapsed[rows] += 1
         reward = np.zeros(self.num_worlds, dtype=np.float32)
         terminated, truncated, success = np.zeros((3, self.num_worlds), dtype=bool)
-        clipped = np.minimum(np.maximum(action[worlds], -1.0), 1.0)
-        reward[worlds], terminated[worlds], success[worlds] = self._step(clipped, worlds)
-        truncated[worlds] = self.elapsed[worlds] >= self.info.horizon
+        clipped = np.minimum(np.maximum(action[rows], -1.0), 1.0)
+        reward[rows], terminated[rows], success[rows] = self._step(clipped, worlds)
+        truncated[rows] = self.elapsed[rows] >= self.info.horizon
         return BatchStep(self._observe(), reward, terminated, truncated, success)
 
     def get_state(self) -> State:

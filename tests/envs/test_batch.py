@@ -136,4 +136,4 @@ def test_what_cannot_be_batched_is_said():
     with pytest.raises(NotImplementedError, match="state cannot be had"):
         GymnasiumBatch("Pendulum-v1", [0]).get_state()
     with pytest.raises(InputError, match="unknown gymnasium id"):
-        GymnasiumBatch("Hoper-v5", [0])
+        GymnasiumBatch("Hoper-v5", [0], horizon=5)

@@ -171,7 +171,7 @@ def test_bad_data_options_say_what_to_mend(options):
 
 def test_goals_must_be_free_cells():
     for goal in ((0, 5), (7, 3), (22, 3), (-1, 3)):
-        with pytest.raises(InputError, match="goal .* is not a free cell"):
+        with pytest.raises(InputError, match=r"goal .* is not a free cell"):
             replace(tasks.SIMPL20, goal=goal)
 
 
