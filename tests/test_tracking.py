@@ -113,6 +113,23 @@ class TestMetricsCsv:
         assert read(path) == []
         assert metrics.rows == 0
 
+    def test_a_kill_while_the_header_widens_leaves_the_old_file(self, tmp_path, monkeypatch):
+        path = tmp_path / "metrics.csv"
+        metrics = MetricsCsv(path)
+        metrics.append(HEAD)
+        before = path.read_bytes()
+
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                metrics.append({**HEAD, "loss": 1.0})
+        assert path.read_bytes() == before
+        MetricsCsv(path).append({**HEAD, "loss": 2.0})
+        assert [row["loss"] for row in read(path)] == ["", "2.0"]
+
     @pytest.mark.parametrize("columns", [1, 10_000])
     def test_a_kill_leaves_whole_rows(self, tmp_path, columns):
         """Killed while it appends rows and, with many columns, while it widens the header again and again."""
