@@ -30,29 +30,42 @@ from lightning_skills.rows import Rows
 from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status
 
 
-def claim(run: Run) -> None:
-    """Make the run's folder, or make sure that it is this very run's.
+def check_folder(run: Run) -> None:
+    """Make sure that the run's folder, if it exists, is this very run's.
 
     Raises:
-        InputError: if it belongs to another config (names the keys), or cannot be written.
+        InputError: if it belongs to another config (names the keys).
     """
-    config = OmegaConf.create(run.resolved())
     path = run.directory / "config.yaml"
-    if path.exists():
-        there, here = flatten(OmegaConf.to_container(OmegaConf.load(path))), flatten(run.resolved())
-        keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
-        keys = [key for key in keys if not may_change(key)]
-        if keys:
-            listed = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:5])
-            raise InputError(f"{run.directory} holds a run with another config: {listed}; give this one its own name=")
+    if not path.exists():
         return
+    there, here = flatten(OmegaConf.to_container(OmegaConf.load(path))), flatten(run.resolved())
+    keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key) and not may_change(key))
+    if keys:
+        listed = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:5])
+        raise InputError(f"{run.directory} holds a run with another config: {listed}; give this one its own name=")
+
+
+def claim_folder(run: Run) -> FileLock:
+    """Make the run's folder and lock it for this process.
+
+    Raises:
+        InputError: if it cannot be written, or another process is training there.
+    """
+    lock = FileLock(run.directory / "lock")
     try:
         run.directory.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".tmp")
-        OmegaConf.save(config, beside)
-        beside.rename(path)
+        lock.acquire(timeout=0)
+        path = run.directory / "config.yaml"
+        if not path.exists():
+            beside = path.with_suffix(".tmp")
+            OmegaConf.save(OmegaConf.create(run.resolved()), beside)
+            beside.rename(path)
+    except Timeout:
+        raise InputError(f"another process is training in {run.directory}") from None
     except OSError as error:
         raise InputError(f"cannot write to {run.directory}: {error.strerror or error}") from None
+    return lock
 
 
 def execute(run: Run) -> None:
@@ -62,13 +75,8 @@ def execute(run: Run) -> None:
         InputError: if something the user gave is wrong.
         Interrupted: if a signal stopped it; the same command goes on.
     """
-    claim(run)
-    lock = FileLock(run.directory / "lock")
-    try:
-        with lock.acquire(timeout=0):
-            Pipeline(run).execute()
-    except Timeout:
-        raise InputError(f"another process is training in {run.directory}") from None
+    check_folder(run)
+    Pipeline(run).execute()
 
 
 class Pipeline:
@@ -95,21 +103,29 @@ class Pipeline:
             print(f"finished already: {self._directory}")
             return
         dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
-        tracker = self._open_tracker() if self._config.logging.mlflow else None
-        status: Status = "FAILED"
-        try:
-            if tracker is not None and dataset is not None:
-                tracker.log_dataset(dataset.path, dataset.digest)
-            for phase in left:
-                self._run_phase(phase, dataset, tracker)
-            close(self._run, self._probe, tracker)
-            status = "FINISHED"
-        except Interrupted:
-            status = "KILLED"
-            raise
-        finally:
-            if tracker is not None:
-                tracker.close(status)
+        # Bad input shows while the first phase is built; only then is anything written.
+        ready = self._build(left[0], dataset)
+        with claim_folder(self._run):
+            tracker = self._open_tracker() if self._config.logging.mlflow else None
+            status: Status = "FAILED"
+            try:
+                if tracker is not None and dataset is not None:
+                    tracker.log_dataset(dataset.path, dataset.digest)
+                for phase in left:
+                    module, data = ready or self._build(phase, dataset)
+                    ready = None
+                    self._fit(phase, module, data, tracker)
+                    if phase.data == "online":
+                        self._evaluate(phase, module)
+                    module.artefact().save(self._artefact_path(phase.name))
+                close(self._run, self._probe, tracker)
+                status = "FINISHED"
+            except Interrupted:
+                status = "KILLED"
+                raise
+            finally:
+                if tracker is not None:
+                    tracker.close(status)
 
     def _open_tracker(self) -> MLflowTracker:
         run, config = self._run, self._config
@@ -166,7 +182,7 @@ class Pipeline:
             artefacts[need.phase] = Artefact.load(path, need.kind)
         return artefacts
 
-    def _run_phase(self, phase: Phase, dataset: Dataset | None, tracker: MLflowTracker | None) -> None:
+    def _build(self, phase: Phase, dataset: Dataset | None) -> tuple[PhaseModule, OfflineData | OnlineData]:
         config = self._config
         seed_everything(config.seed, verbose=False)
         context = PhaseContext(
@@ -178,16 +194,10 @@ class Pipeline:
         )
         module: PhaseModule = resolve(phase.module)(context)
         module.train()  # so that frozen parts are in eval mode before anything acts
-        data: OfflineData | OnlineData
         if phase.data == "online":
-            data = OnlineData(module, self._worlds(self._seeds(phase, config.collect.worlds)))
-        else:
-            assert dataset is not None
-            data = OfflineData(module, dataset)
-        self._fit(phase, module, data, tracker)
-        if phase.data == "online":
-            self._evaluate(phase, module)
-        module.artefact().save(self._artefact_path(phase.name))
+            return module, OnlineData(module, self._worlds(self._seeds(phase, config.collect.worlds)))
+        assert dataset is not None
+        return module, OfflineData(module, dataset)
 
     def _seeds(self, phase: Phase, worlds: int) -> list[int]:
         index = self._run.method.phases.index(phase)

@@ -7,7 +7,6 @@ import warnings
 MESSAGES = (
     "Your `IterableDataset` has `__len__` defined",
     "`isinstance(treespec, LeafSpec)` is deprecated",
-    "Got conflicting batch_sizes in constructor",
     "The 'train_dataloader' does not have many workers",
     "Found \\d+ module",
     "You're resuming from a checkpoint that ended before the epoch ended",

@@ -1,5 +1,7 @@
 """Recorded trajectories as batches of windows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
@@ -21,6 +23,9 @@ class OfflineData(LightningDataModule):
     Args:
         module: The phase.
         dataset: The trajectories.
+
+    Raises:
+        InputError: if no trajectory is as long as the windows of the phase's plan.
     """
 
     def __init__(self, module: PhaseModule, dataset: Dataset) -> None:
@@ -30,23 +35,15 @@ class OfflineData(LightningDataModule):
         self._steps = {key: torch.from_numpy(np.array(array)) for key, array in dataset.steps.items()}
         self._lengths = torch.from_numpy(np.array(dataset.lengths))
         self._starts = torch.from_numpy(dataset.starts)
+        self._check_windows([item.window for item in module.plan() if isinstance(item, Update)])
 
     def train_dataloader(self) -> DataLoader:
         """The plan's batches."""
         return self.stream.loader()
 
     def sample(self, update: Update) -> TensorDict:
-        """A batch ``[batch_size, window]`` of all step keys.
-
-        Raises:
-            InputError: if no trajectory is as long as the window.
-        """
+        """A batch ``[batch_size, window]`` of all step keys."""
         usable = (self._lengths >= update.window).nonzero().squeeze(1)
-        if not len(usable):
-            raise InputError(
-                f"data set {self._path}: the longest trajectory has {int(self._lengths.max())} rows, "
-                f"windows need {update.window} (skill horizon + 1)"
-            )
         chosen = usable[torch.randint(len(usable), (update.batch_size,))]
         room = self._lengths[chosen] - update.window + 1
         start = self._starts[chosen] + (torch.rand(update.batch_size, dtype=torch.float64) * room).long()
@@ -54,3 +51,11 @@ class OfflineData(LightningDataModule):
         return TensorDict(
             {key: values[rows] for key, values in self._steps.items()}, batch_size=[update.batch_size, update.window]
         )
+
+    def _check_windows(self, windows: Sequence[int]) -> None:
+        longest = int(self._lengths.max())
+        if windows and max(windows) > longest:
+            raise InputError(
+                f"data set {self._path}: the longest trajectory has {longest} rows, "
+                f"windows need {max(windows)} (skill horizon + 1)"
+            )

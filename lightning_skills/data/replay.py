@@ -21,7 +21,7 @@ class Replay:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.written = 0
-        self._buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(capacity), batch_size=1)
+        self._buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(capacity))
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)

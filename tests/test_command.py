@@ -1,0 +1,211 @@
+"""The command line: exit statuses, one-line errors, sweeps, folders."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightning_skills import __main__ as cli
+from lightning_skills.command import train
+from lightning_skills.data import trajectories
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["debug=smoke", "logging=csv", "logging.progress=false"]
+SAMPLE = ["method=reward_weighted", "env=target", *QUICK]
+
+
+def refused(capsys, words, message):
+    """The command ends with status 2 and exactly one line on stderr."""
+    status = train(words)
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def spirl(tmp_path, *words):
+    return ["method=spirl", "env=maze", *QUICK, f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path / 'data'}", *words]
+
+
+def test_help_and_lists(capsys):
+    assert train(["--help"]) == 0
+    assert "python -m lightning_skills methods" in capsys.readouterr().out
+    assert cli.main(["methods"]) == 0
+    assert "spirl" in capsys.readouterr().out
+    assert cli.main(["envs"]) == 0
+    assert "maze" in capsys.readouterr().out
+    assert cli.main(["nonsense"]) == 2
+
+
+def test_cfg_prints_the_resolved_whole(capsys):
+    assert train(["--cfg", "method=spirl", "env=maze", "method.rl.lr=1e-5"]) == 0
+    printed = capsys.readouterr().out
+    assert "name: spirl" in printed
+    assert "lr: 1.0e-05" in printed
+
+
+def test_a_run_leaves_what_it_promises_and_is_not_run_twice(tmp_path, capsys):
+    words = [*SAMPLE, f"runs_dir={tmp_path}"]
+    assert train(words) == 0
+    folder = tmp_path / "reward_weighted" / "target-near" / "smoke" / "seed0"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["env_frames"] >= 40
+    assert len(summary["returns"]) == summary["episodes"] == 2
+    assert (folder / "metrics.csv").read_text().startswith("phase,env_frames,updates,wall_s")
+    for name in ("config.yaml", "curves.png", "artefacts/policy/model.safetensors"):
+        assert (folder / name).exists()
+    before = (folder / "metrics.csv").read_bytes()
+    capsys.readouterr()
+    assert train(words) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert (folder / "metrics.csv").read_bytes() == before
+
+
+def test_a_folder_with_another_config(tmp_path, capsys):
+    words = [*SAMPLE, f"runs_dir={tmp_path}", "name=mine"]
+    assert train(words) == 0
+    refused(capsys, [*words, "method.policy.lr=0.5"], "method.policy.lr (0.003 there, 0.5 here)")
+    assert train([*words, "logging.every_frames=7"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["method=spril", "env=maze"], "did you mean spirl"),
+        (["method=spirl", "env=maez"], "did you mean maze"),
+        (["method=spirl", "env=maze", "method.rl.learning_rate=1"], "unknown option 'method.rl.learning_rate'"),
+        (["method=spirl", "env=maze", "method.rl.lr=fast"], "'method.rl.lr'"),
+        (["method=spirl", "env=target"], "it needs demonstrations"),
+        (["method=spirl", "env=maze", "env.radius=-1"], "radius"),
+        (["method=spirl", "env=maze", "method.rl.kl_estimator=exact"], "kl_estimator"),
+    ],
+)
+def test_bad_words(tmp_path, capsys, words, message):
+    refused(capsys, [*words, *QUICK, f"runs_dir={tmp_path / 'runs'}"], message)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_that_is_not_there_or_damaged(tmp_path, capsys, point_data):
+    refused(capsys, spirl(tmp_path, f"data={tmp_path}/none"), "no data set at")
+    path = point_data().path
+    whole = (path / "observation.npy").read_bytes()
+    (path / "observation.npy").write_bytes(whole[:-100])
+    refused(capsys, spirl(tmp_path, f"data={path}"), "observation.npy is truncated")
+
+
+def test_data_with_nan(tmp_path, capsys, point_data):
+    data = point_data(observation=lambda values: np.where(values > 2, np.nan, values).astype(np.float32))
+    refused(capsys, spirl(tmp_path, f"data={data.path}"), "observation is not finite at row")
+
+
+def test_data_of_another_env(tmp_path, capsys, point_data):
+    data = point_data(observation=lambda values: values[:, :3])
+    refused(capsys, spirl(tmp_path, f"data={data.path}"), "observation has width 3, env 'maze' has 4")
+
+
+def test_trajectories_shorter_than_a_skill(tmp_path, capsys, point_data):
+    data = point_data(lengths=(9, 10))
+    refused(capsys, spirl(tmp_path, f"data={data.path}"), "longest trajectory has 10 rows, windows need 11")
+
+
+def test_a_missing_or_foreign_artefact(tmp_path, capsys):
+    refused(capsys, spirl(tmp_path, "phase=rl"), "phase 'rl' needs 'skills'")
+    assert train([*SAMPLE, f"runs_dir={tmp_path}"]) == 0
+    policy = tmp_path / "reward_weighted" / "target-near" / "smoke" / "seed0" / "artefacts" / "policy"
+    refused(capsys, spirl(tmp_path, "phase=rl", f"skills={policy}", "name=other"), "holds 'policy', but 'skills' is needed")
+
+
+def test_one_phase_from_another_runs_artefact(tmp_path):
+    assert train(spirl(tmp_path, "name=first", "phase=skills")) == 0
+    source = tmp_path / "runs" / "spirl" / "maze-small20" / "first" / "seed0"
+    assert (source / "artefacts" / "skills").exists()
+    assert not (source / "artefacts" / "rl").exists()
+    assert train(spirl(tmp_path, "name=second", "phase=rl", f"skills={source}")) == 0
+    assert (tmp_path / "runs" / "spirl" / "maze-small20" / "second" / "seed0" / "summary.json").exists()
+
+
+def test_a_checkpoint_of_another_method(tmp_path, capsys):
+    words = [*SAMPLE, f"runs_dir={tmp_path}"]
+    assert train(words) == 0
+    folder = tmp_path / "reward_weighted" / "target-near" / "smoke" / "seed0"
+    (folder / "artefacts" / "policy" / "artefact.json").unlink()
+    owner = next((folder / "checkpoints" / "policy").glob("updates_*")) / "owner.json"
+    owner.write_text(owner.read_text().replace("reward_weighted", "spirl"))
+    refused(capsys, words, "method 'spirl' there, 'reward_weighted' here")
+
+
+@pytest.fixture
+def small_files():
+    """No file may grow beyond 20 kB, as on a disk that is full."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, old[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+def test_a_full_disk_while_data_are_written(tmp_path, capsys, small_files):
+    refused(capsys, spirl(tmp_path, "env.data.trajectories=300"), "cannot write the data set")
+    assert not list((tmp_path / "data").rglob("*.npy"))
+    assert not list((tmp_path / "data").rglob("*.tmp"))
+
+
+def test_a_full_disk_while_a_checkpoint_is_written(tmp_path, capsys, request):
+    assert train(spirl(tmp_path, "phase=skills")) == 0
+    folder = tmp_path / "runs" / "spirl" / "maze-small20" / "smoke" / "seed0"
+    checkpoint = next((folder / "checkpoints" / "skills").glob("updates_*"))
+    before = {path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
+    request.getfixturevalue("small_files")
+    refused(capsys, spirl(tmp_path), "cannot write checkpoint")
+    assert {path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()} == before
+    assert not list((folder / "checkpoints").rglob("*.tmp"))
+
+
+def test_sweeps_run_every_job_in_its_own_process(tmp_path):
+    words = [*SAMPLE, f"runs_dir={tmp_path}", "seed=0,1"]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *words]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("     done  method=reward_weighted") == 2
+    runs = sorted(path.parent.name for path in tmp_path.rglob("summary.json"))
+    assert runs == ["seed0", "seed1"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_a_checkpoint_and_the_same_command_goes_on(tmp_path, signum):
+    words = ["method=reward_weighted", "env=target", "logging=csv", f"runs_dir={tmp_path}", "method.policy.frames=1500"]
+    words += ["evaluation.episodes=2", "evaluation.interim_episodes=1"]
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "reward_weighted" / "target-near"
+    deadline = time.monotonic() + 60
+    while not list(folder.rglob("evaluations/*.npz")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    assert f"stopped by {signal.Signals(signum).name} after a checkpoint" in errors
+    assert len(list(folder.rglob("COMPLETE"))) == 1
+    assert train([*words, "logging.progress=false"]) == 0
+    assert len(list(folder.rglob("summary.json"))) == 1
+
+
+def test_data_generate_describe_validate(tmp_path, capsys):
+    words = ["data", "generate", "env=maze", "env.data.trajectories=8", f"data_dir={tmp_path}"]
+    assert cli.main(words) == 0
+    assert "trajectories" in capsys.readouterr().out
+    path = next(tmp_path.rglob("dataset.json")).parent
+    digest = trajectories.load(path).digest
+    assert cli.main(["data", "validate", str(path)]) == 0
+    assert cli.main(["data", "describe", str(path)]) == 0
+    assert digest[:16] in capsys.readouterr().out
+    assert cli.main(["data", "describe", str(tmp_path / "none")]) == 2
+    assert cli.main(["data", "generate", "env=target", f"data_dir={tmp_path}"]) == 2
