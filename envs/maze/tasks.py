@@ -79,7 +79,7 @@ SIMPL20 = MazeTask(
 )
 """SiMPL's, with the first of its test goals."""
 
-SMALL20 = replace(SIMPL20, goal=(5, 4), terminates=False, horizon=1000)
+SMALL20 = replace(SIMPL20, goal=(16, 5), terminates=False, horizon=1000)
 """SPiRL's rewards in SiMPL's smaller maze, 11 cells away: uniformly random actions reach it in 0.4 % of episodes."""
 
 SIMPL_TRAIN40: tuple[Cell, ...] = (
