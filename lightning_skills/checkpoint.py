@@ -26,8 +26,8 @@ from torch import Tensor
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
 from lightning_skills.errors import InputError
-from lightning_skills.rows import Rows
 from lightning_skills.phases.base import PhaseModule
+from lightning_skills.rows import Rows
 
 FORMAT = 1
 Data = OfflineData | OnlineData
@@ -46,7 +46,7 @@ def random_streams() -> dict[str, Tensor]:
     streams = {"torch": torch.get_rng_state()}
     for device in range(torch.cuda.device_count()):
         streams[f"cuda_{device}"] = torch.cuda.get_rng_state(device)
-    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    _, keys, position, has_gauss, gauss = np.random.get_state()
     streams["numpy_keys"] = torch.from_numpy(np.asarray(keys).astype(np.int64))
     streams["numpy_rest"] = torch.tensor([position, has_gauss, gauss], dtype=torch.float64)
     version, words, gauss_next = random.getstate()
@@ -63,7 +63,7 @@ def restore_random_streams(streams: Mapping[str, Tensor]) -> None:
             torch.cuda.set_rng_state(streams[f"cuda_{device}"], device)
     position, has_gauss, gauss = streams["numpy_rest"].tolist()
     keys = streams["numpy_keys"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, int(position), int(has_gauss), gauss))  # noqa: NPY002
+    np.random.set_state(("MT19937", keys, int(position), int(has_gauss), gauss))
     version, gauss_next = streams["python_rest"].tolist()
     words = tuple(streams["python"].tolist())
     random.setstate((int(version), words, None if gauss_next != gauss_next else gauss_next))
@@ -159,7 +159,11 @@ class Checkpoints(Callback):
                         shutil.rmtree(old)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(beside, ignore_errors=True)
-            raise InputError(f"cannot write checkpoint {target}: {str(error).splitlines()[0]}; the previous one is whole") from None
+            raise InputError(
+                f"cannot write checkpoint {target}: {str(error).splitlines()[0]}; the previous one is whole"
+            ) from None
+        for logger in trainer.loggers:
+            logger.save()  # so that a kill later loses nothing that a resume would not write again
         trainer.strategy.barrier()
         self._previous = (target / f"rank_{trainer.global_rank}", written)
         self._last = time.monotonic()

@@ -1,6 +1,7 @@
 """What a run leaves for people to look at: pictures, a film and a table of what happened and what to run next."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,15 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
     rows += [("look at", str(path)) for path in made]
     rows.append(("numbers", str(run.directory / "metrics.csv")))
     if config.logging.mlflow:
-        store = config.logging.tracking_uri or f"sqlite:///{(Path(config.runs_dir) / 'mlflow.db').resolve()}"
-        rows.append(("compare runs", f"mlflow ui --backend-store-uri {store}"))
+        rows.append(("compare runs", _where_to_compare(run)))
     again = f"python train.py method={run.method.name} env={run.env.name} env.task={config.env.task}"
     rows.append(("next", f"{again} seed={config.seed + 1}"))
     return rows
+
+
+def _where_to_compare(run: Run) -> str:
+    store = run.config.logging.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if store is not None and store.startswith("http"):
+        return store
+    store = store or f"sqlite:///{(Path(run.config.runs_dir) / 'mlflow.db').resolve()}"
+    return f"mlflow ui --backend-store-uri {store}"

@@ -90,7 +90,9 @@ def _sweep(words: Sequence[str]) -> int:
     outcomes = []
     for number, job in enumerate(jobs, 1):
         print(f"[{number}/{len(jobs)}] {' '.join(job)}", flush=True)
-        outcomes.append(subprocess.run([sys.executable, "-m", "lightning_skills", "train", *job], check=False).returncode)
+        outcomes.append(
+            subprocess.run([sys.executable, "-m", "lightning_skills", "train", *job], check=False).returncode
+        )
     for job, status in zip(jobs, outcomes, strict=True):
         print(f"{'done' if status == 0 else f'exit {status}':>9}  {' '.join(job)}")
     return max(outcomes)

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -120,6 +120,11 @@ class Run:
         return plain
 
 
+def plain(config: Any) -> dict[str, Any]:
+    """A DictConfig as a dict."""
+    return cast(dict[str, Any], OmegaConf.to_container(config))
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as dotted keys."""
     flat: dict[str, Any] = {}
@@ -151,8 +156,8 @@ def load(words: Sequence[str]) -> Run:
     _store("method", method.name, method.config, {**method.preset(env.name, task), **(method.smoke if smoke else {})})
     _store("env", env.name, env.config, env.smoke if smoke else {})
     phases = {phase.name for phase in method.phases}
-    moved = [f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words)]
-    known = OmegaConf.to_container(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
+    moved = [f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words, strict=True)]
+    known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys([item for item in overrides if item.key_or_group not in phases], flatten(known))
     config = _freeze(_compose(moved))
     _check_task(env, config.env.task)
@@ -174,7 +179,7 @@ def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:
     choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
     env = plugins.envs()[choices["env"]]
     _store("env", env.name, env.config, env.smoke if choices.get("debug") == "smoke" else {})
-    known = OmegaConf.to_container(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
+    known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys(overrides, flatten(known))
     config = _freeze(_compose(words))
     _check_task(env, config.env.task)
@@ -225,7 +230,8 @@ def _writable(node: DictConfig) -> None:
     """Frozen dataclasses become read-only nodes, which no override could reach."""
     OmegaConf.set_readonly(node, None)
     for key in node:
-        if OmegaConf.is_dict(child := node._get_node(key)):
+        child = node._get_node(key)
+        if isinstance(child, DictConfig):
             _writable(child)
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints, Interrupted
 from lightning_skills.closing import close
-from lightning_skills.config import Run, flatten, may_change
+from lightning_skills.config import Run, flatten, may_change, plain
 from lightning_skills.data import trajectories
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
 from lightning_skills.data.offline import OfflineData
@@ -29,6 +30,8 @@ from lightning_skills.progress import Progress
 from lightning_skills.rows import Rows
 from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status
 
+Built = tuple[PhaseModule, OfflineData | OnlineData]
+
 
 def check_folder(run: Run) -> None:
     """Make sure that the run's folder, if it exists, is this very run's.
@@ -39,7 +42,7 @@ def check_folder(run: Run) -> None:
     path = run.directory / "config.yaml"
     if not path.exists():
         return
-    there, here = flatten(OmegaConf.to_container(OmegaConf.load(path))), flatten(run.resolved())
+    there, here = flatten(plain(OmegaConf.load(path))), flatten(run.resolved())
     keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key) and not may_change(key))
     if keys:
         listed = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:5])
@@ -79,6 +82,10 @@ def execute(run: Run) -> None:
     Pipeline(run).execute()
 
 
+def _is_first_process() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 class Pipeline:
     """One run.
 
@@ -104,9 +111,9 @@ class Pipeline:
             return
         dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
         # Bad input shows while the first phase is built; only then is anything written.
-        ready = self._build(left[0], dataset)
+        ready: Built | None = self._build(left[0], dataset)
         with claim_folder(self._run):
-            tracker = self._open_tracker() if self._config.logging.mlflow else None
+            tracker = self._open_tracker() if self._config.logging.mlflow and _is_first_process() else None
             status: Status = "FAILED"
             try:
                 if tracker is not None and dataset is not None:
@@ -137,7 +144,13 @@ class Pipeline:
             experiment=config.logging.experiment,
             run_name=str(where),
             params=flatten(run.resolved()),
-            tags={"method": run.method.name, "env": run.env.name, "task": config.env.task, "seed": str(config.seed)},
+            tags={
+                "method": run.method.name,
+                "env": run.env.name,
+                "task": config.env.task,
+                "seed": str(config.seed),
+                "world_size": str(config.trainer.devices * config.trainer.num_nodes),
+            },
         )
 
     def _worlds(self, seeds: Sequence[int]) -> BatchEnv:
@@ -182,7 +195,7 @@ class Pipeline:
             artefacts[need.phase] = Artefact.load(path, need.kind)
         return artefacts
 
-    def _build(self, phase: Phase, dataset: Dataset | None) -> tuple[PhaseModule, OfflineData | OnlineData]:
+    def _build(self, phase: Phase, dataset: Dataset | None) -> Built:
         config = self._config
         seed_everything(config.seed, verbose=False)
         context = PhaseContext(
@@ -203,16 +216,22 @@ class Pipeline:
         index = self._run.method.phases.index(phase)
         return np.random.SeedSequence([self._config.seed, index, 0]).generate_state(worlds).tolist()
 
-    def _fit(self, phase: Phase, module: PhaseModule, data: OfflineData | OnlineData, tracker: MLflowTracker | None) -> None:
+    def _fit(
+        self, phase: Phase, module: PhaseModule, data: OfflineData | OnlineData, tracker: MLflowTracker | None
+    ) -> None:
         options, online = self._config.logging, isinstance(data, OnlineData)
         csv = MetricsCsv(self._directory / "metrics.csv")
         every = options.every_frames if online else options.every_updates
         rows = Rows(phase.name, csv, every, data if isinstance(data, OnlineData) else None)
         checkpoints = Checkpoints(
-            self._directory / "checkpoints" / phase.name, self._owner(phase), data, rows, self._config.checkpoint.every_minutes
+            self._directory / "checkpoints" / phase.name,
+            self._owner(phase),
+            data,
+            rows,
+            self._config.checkpoint.every_minutes,
         )
         # The order is the order of work after an update: what a checkpoint must hold comes before it.
-        callbacks = [rows]
+        callbacks: list[Callback] = [rows]
         if online:
             folder = self._directory / "evaluations"
             callbacks.append(InterimEvaluation(self._config.evaluation, self._worlds, rows, folder))
@@ -248,9 +267,7 @@ class Pipeline:
         options = self._config.evaluation
         # Another seed than the interim evaluations': these worlds have not been looked at before.
         result = rollout(module, self._worlds, options.episodes, options.seed + 1, options.explore)
-        np.savez_compressed(
-            self._directory / "evaluation.npz", **{str(index): path for index, path in enumerate(result.trajectories)}
-        )
+        result.save(self._directory / "evaluation.npz")
         summary = {
             "phase": phase.name,
             "episodes": options.episodes,

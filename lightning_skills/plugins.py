@@ -194,7 +194,7 @@ class Registry(Mapping[str, Spec]):
     def __init__(self, kind: Literal["method", "env"], spec_type: type[Spec]) -> None:
         self.kind = kind
         self.broken: dict[str, str] = {}
-        self._spec_type = spec_type
+        self._spec_type: type[Spec] = spec_type
         self._specs: dict[str, Spec] = {}
         origins: dict[str, list[str]] = {}
         for source in _sources(kind):

@@ -46,8 +46,11 @@ class Progress(Callback):
         assert self._bar is not None
         assert isinstance(module, PhaseModule)
         latest = self._rows.latest
-        self._bar.set_postfix({name: f"{latest[key]:.3g}" for key, name in SHOWN.items() if key in latest}, refresh=False)
-        self._bar.update(min(module.progress()[0], self._bar.total) - self._bar.n)
+        self._bar.set_postfix(
+            {name: f"{latest[key]:.3g}" for key, name in SHOWN.items() if key in latest}, refresh=False
+        )
+        done, total = module.progress()
+        self._bar.update(min(done, total) - self._bar.n)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Complete the bar."""

@@ -68,8 +68,12 @@ class Rows(Callback):
         """Write a row of its own, such as an evaluation's."""
         if not trainer.is_global_zero:
             return
-        head = {"phase": self._phase, "env_frames": module.env_frames, "updates": module.updates}
-        self._csv.append({**head, "wall_s": time.time(), **metrics})
+        head: dict[str, float | int | str] = {
+            "phase": self._phase,
+            "env_frames": module.env_frames,
+            "updates": module.updates,
+        }
+        self._csv.append(head | {"wall_s": time.time()} | metrics)
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=self._position(module))
 

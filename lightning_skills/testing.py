@@ -31,9 +31,9 @@ def interrupted_after(updates: int) -> Iterator[None]:
     """Send this process SIGTERM when a phase module has done so many updates in all."""
     original, count = PhaseModule.training_step, 0
 
-    def training_step(module: PhaseModule, batch: TensorDict, batch_idx: int) -> None:
+    def training_step(self: PhaseModule, batch: TensorDict, batch_idx: int) -> None:
         nonlocal count
-        original(module, batch, batch_idx)
+        original(self, batch, batch_idx)
         count += 1
         if count == updates:
             os.kill(os.getpid(), signal.SIGTERM)

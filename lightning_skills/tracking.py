@@ -299,21 +299,21 @@ class PhaseLogger(MLFlowLogger):
         for key, value in metrics.items():
             self._buffer.append((re.sub(r"[^\w/. :-]", "_", key), float(value), now, step or 0))
         if time.monotonic() >= self._due:
-            self.flush()
+            self.save()
 
     @rank_zero_only
     def log_hyperparams(self, params: Mapping[str, Any]) -> None:  # type: ignore[override]
         """Write parameters, nested or flat, to the phase's run if it has none."""
         self._server.attempt(lambda: self._log_params(params))
 
-    def flush(self) -> None:
+    def save(self) -> None:
         """Send what is buffered."""
         self._due = time.monotonic() + self._flush_seconds
         self._server.attempt(self._send)
 
     def finalize(self, status: str = "success") -> None:
         """Lightning's hook; the outcome is the tracker's to set, which knows a signal from an error."""
-        self.flush()
+        self.save()
 
     def end(self, status: Status) -> bool:
         """Send what is left and set the outcome; returns whether the server took it."""

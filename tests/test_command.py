@@ -32,7 +32,14 @@ def refused(capsys, words, message):
 
 
 def spirl(tmp_path, *words):
-    return ["method=spirl", "env=maze", *QUICK, f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path / 'data'}", *words]
+    return [
+        "method=spirl",
+        "env=maze",
+        *QUICK,
+        f"runs_dir={tmp_path / 'runs'}",
+        f"data_dir={tmp_path / 'data'}",
+        *words,
+    ]
 
 
 def test_help_and_lists(capsys):
@@ -120,7 +127,9 @@ def test_a_missing_or_foreign_artefact(tmp_path, capsys):
     refused(capsys, spirl(tmp_path, "phase=rl"), "phase 'rl' needs 'skills'")
     assert train([*SAMPLE, f"runs_dir={tmp_path}"]) == 0
     policy = tmp_path / "reward_weighted" / "target-near" / "smoke" / "seed0" / "artefacts" / "policy"
-    refused(capsys, spirl(tmp_path, "phase=rl", f"skills={policy}", "name=other"), "holds 'policy', but 'skills' is needed")
+    refused(
+        capsys, spirl(tmp_path, "phase=rl", f"skills={policy}", "name=other"), "holds 'policy', but 'skills' is needed"
+    )
 
 
 def test_one_phase_from_another_runs_artefact(tmp_path):

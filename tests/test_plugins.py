@@ -114,7 +114,7 @@ def test_another_api_version_or_name_is_refused(monkeypatch):
 def test_an_unknown_name_lists_close_ones():
     with pytest.raises(InputError, match="did you mean spirl"):
         plugins.methods()["spril"]
-    with pytest.raises(InputError, match="registered: .*maze"):
+    with pytest.raises(InputError, match=r"registered: .*maze"):
         plugins.envs()["xyzzy"]
 
 

@@ -297,7 +297,7 @@ def test_resume_opens_the_same_runs_and_repeats_no_point(runs_dir, uri, place):
     rl = killed.phase("rl")
     for step in range(10):
         rl.log_metrics({"return": step, "late": 0.0} if step > 7 else {"return": step}, step=step)
-    rl.flush()
+    rl.save()
     rl.log_metrics({"return": 10}, step=10)  # never sent: the process dies here
 
     before = Recorded(runs_dir, name, uri)
@@ -455,7 +455,7 @@ class Training(LightningModule):
         self.csv.append({**HEAD, "updates": index, "loss": 1 / (index + 1)})
         self.logger.log_metrics({"loss": 1 / (index + 1)}, step=index)
         if index % 4 == 3:
-            self.logger.flush()
+            self.logger.save()
         return self.weight.sum() * 0.1
 
     def configure_optimizers(self):
@@ -514,10 +514,10 @@ def test_a_server_that_stays_away_is_not_asked_at_every_call(runs_dir, monkeypat
         patch.setattr(client, "log_batch", fail)
         for step in range(50):
             rl.log_metrics({"return": step}, step=step)
-            rl.flush()
+            rl.save()
         assert len(calls) == 1
         tracker._server.forgive()
-        rl.flush()
+        rl.save()
         assert len(calls) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     tracker.close("FINISHED")

@@ -139,7 +139,9 @@ class OnlineData(LightningDataModule):
         self.module.env_frames += int(totals[0])
         self.module.transitions += int(totals[1])
 
-    def save(self, folder: Path, previous: tuple[Path, dict[str, int]] | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def save(
+        self, folder: Path, previous: tuple[Path, dict[str, int]] | None
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Write the buffers into ``folder`` and return the rest of this rank's state as plain values and tensors.
 
         Args:

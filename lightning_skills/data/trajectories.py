@@ -1,7 +1,8 @@
 """The one on-disk format of offline data, and the cache that makes a data set once.
 
-A data set is a folder: ``dataset.json`` and one ``.npy`` per key. Step keys hold all trajectories end to end, ``[N, ...]``;
-row ``t`` of a trajectory is the state ``s_t`` and the action taken there, and the last row's action is never trained on.
+A data set is a folder: ``dataset.json`` and one ``.npy`` per key. Step keys hold all trajectories end to end,
+``[N, ...]``; row ``t`` of a trajectory is the state ``s_t`` and the action taken there, and the last row's action is
+never trained on.
 ``lengths.npy`` has the rows of each trajectory; keys that start with ``episode/`` hold one row per trajectory.
 """
 
@@ -61,7 +62,7 @@ def content_digest(arrays: Mapping[str, np.ndarray]) -> str:
     for key in sorted(arrays):
         array = np.ascontiguousarray(arrays[key])
         digest.update(f"{key} {array.dtype.str} {array.shape}".encode())
-        digest.update(memoryview(array.reshape(-1)).cast("B") if array.size else b"")
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -91,7 +92,9 @@ def write(path: Path, recipe: Mapping[str, Any], trajectories: Iterable[Trajecto
         beside.rename(path)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise InputError(f"cannot write the data set {path}: {error.strerror or error}; nothing was left there") from None
+        raise InputError(
+            f"cannot write the data set {path}: {error.strerror or error}; nothing was left there"
+        ) from None
     return load(path)
 
 
@@ -144,7 +147,9 @@ def _check_shapes(
             raise InputError(f"data set {path}: {key} has {len(array)} rows for {len(lengths)} trajectories")
     for key in ("observation", "action"):
         if steps[key].ndim != 2 or not np.issubdtype(steps[key].dtype, np.floating):
-            raise InputError(f"data set {path}: {key} must be a float matrix, not {steps[key].dtype} {steps[key].shape}")
+            raise InputError(
+                f"data set {path}: {key} must be a float matrix, not {steps[key].dtype} {steps[key].shape}"
+            )
 
 
 def validate(dataset: Dataset) -> None:

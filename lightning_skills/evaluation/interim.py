@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_skills.config import EvaluationOptions
@@ -41,5 +40,4 @@ class InterimEvaluation(Callback):
         result = rollout(pl_module, self._make_env, options.interim_episodes, options.seed, options.explore)
         self._rows.add(trainer, pl_module, result.metrics())
         self._folder.mkdir(parents=True, exist_ok=True)
-        trajectories = {str(index): path for index, path in enumerate(result.trajectories)}
-        np.savez_compressed(self._folder / f"{pl_module.env_frames:012d}.npz", **trajectories)
+        result.save(self._folder / f"{pl_module.env_frames:012d}.npz")

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,11 @@ class Rollouts:
     success: np.ndarray
     frames: np.ndarray
     trajectories: list[np.ndarray]
+
+    def save(self, path: Path) -> None:
+        """Write the trajectories to an ``.npz`` file, one array per episode."""
+        arrays: dict[str, Any] = {str(index): states for index, states in enumerate(self.trajectories)}
+        np.savez_compressed(path, **arrays)
 
     def metrics(self) -> dict[str, float]:
         """Means over the episodes."""

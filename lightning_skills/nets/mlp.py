@@ -1,9 +1,5 @@
 """The multi-layer perceptron that priors, decoders, policies and critics are made of."""
 
-from collections.abc import Iterable, Iterator
-from typing import cast
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,9 +21,6 @@ class MLP(nn.Module):
     So there are ``layers + 2`` weight matrices. Only the hidden layers between the first and the last are normalised,
     and those have no bias of their own. Weights are Xavier-normal, biases zero, as in SPiRL's code.
 
-    In eval mode BatchNorm is an affine map, which is folded into the weights before it: one matrix product a layer, and
-    gradients still reach all parameters.
-
     Args:
         inputs: Input features.
         outputs: Output features.
@@ -47,29 +40,10 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[..., inputs]`` to ``[..., outputs]``; BatchNorm takes its statistics over all leading axes."""
         shape, x = x.shape[:-1], x.flatten(0, -2)
-        if self.training and self.norms:
-            x = functional.leaky_relu_(self.first(x), SLOPE)
-            for linear, norm in zip(self.hidden, self.norms, strict=True):
-                x = functional.leaky_relu_(norm(linear(x)), SLOPE)
-            return self.last(x).unflatten(0, shape)
-        *layers, (weight, bias) = self.affine()
-        for inner_weight, inner_bias in layers:
-            x = functional.leaky_relu_(functional.linear(x, inner_weight, inner_bias), SLOPE)
-        return functional.linear(x, weight, bias).unflatten(0, shape)
-
-    def affine(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Weight ``[out, in]`` and bias ``[out]`` of each layer in eval mode, BatchNorm folded in."""
-        yield self.first.weight, self.first.bias
-        hidden = cast(Iterable[nn.Linear], self.hidden)
-        if self.norms:
-            yield from map(fold, hidden, cast(Iterable[nn.BatchNorm1d], self.norms))
-        else:
-            yield from ((linear.weight, linear.bias) for linear in hidden)
-        yield self.last.weight, self.last.bias
-
-
-def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one affine map that a Linear without bias and an eval-mode BatchNorm after it make."""
-    mean, variance, _ = norm.buffers()
-    scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    return linear.weight * scale[:, None], norm.bias - mean * scale
+        x = functional.leaky_relu_(self.first(x), SLOPE)
+        for index, linear in enumerate(self.hidden):
+            x = linear(x)
+            if self.norms:
+                x = self.norms[index](x)
+            x = functional.leaky_relu_(x, SLOPE)
+        return self.last(x).unflatten(0, shape)

@@ -152,7 +152,7 @@ class PhaseModule(LightningModule):
         """Add to freshly collected transitions ``[n]`` what is computed once for each and stored with it."""
         return transitions
 
-    def freeze(self, *modules: nn.Module) -> None:
+    def keep_frozen(self, *modules: nn.Module) -> None:
         """Exclude modules from training for good: no gradients, and eval mode whatever Lightning calls."""
         for module in modules:
             module.requires_grad_(False).eval()

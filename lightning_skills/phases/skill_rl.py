@@ -61,7 +61,7 @@ class SkillRLModule(PhaseModule):
         )
         self.target_critics = copy.deepcopy(self.critics)
         self.log_alpha = nn.Parameter(torch.tensor(math.log(self.options.initial_alpha)))
-        self.freeze(self.target_critics, *([self.skills] if self.skills else []))
+        self.keep_frozen(self.target_critics, *([self.skills] if self.skills else []))
 
     def _load_skills(self) -> SkillModel | None:
         if "skills" not in self.context.artefacts:

@@ -9,12 +9,22 @@ from lightning_skills.errors import InputError
 
 
 def test_what_is_written_is_what_is_read(tmp_path):
-    first = {"observation": np.ones((3, 4), np.float32), "action": np.zeros((3, 2), np.float32), "episode/goal": np.array([1, 2])}
-    second = {"observation": np.zeros((5, 4), np.float32), "action": np.ones((5, 2), np.float32), "episode/goal": np.array([3, 4])}
+    first = {
+        "observation": np.ones((3, 4), np.float32),
+        "action": np.zeros((3, 2), np.float32),
+        "episode/goal": np.array([1, 2]),
+    }
+    second = {
+        "observation": np.zeros((5, 4), np.float32),
+        "action": np.ones((5, 2), np.float32),
+        "episode/goal": np.array([3, 4]),
+    }
     data = trajectories.write(tmp_path / "set", {"seed": 1}, iter([first, second]))
     assert data.lengths.tolist() == [3, 5]
     assert data.starts.tolist() == [0, 3]
-    np.testing.assert_array_equal(data.steps["observation"], np.concatenate([first["observation"], second["observation"]]))
+    np.testing.assert_array_equal(
+        data.steps["observation"], np.concatenate([first["observation"], second["observation"]])
+    )
     np.testing.assert_array_equal(data.episodes["episode/goal"], [[1, 2], [3, 4]])
     trajectories.validate(data)
     assert data.recipe == {"seed": 1}

@@ -58,14 +58,21 @@ def make_hopper(seeds):
 def test_restored_state_has_the_same_future(make):
     env, other = make([1, 2, 3]), make([7, 8, 9])
     roll(env, 10, seed=0)
-    state = env.get_state()
+    state, present = env.get_state(), env.observe()["observation"]
     expected = roll(env, 8, seed=1), env.reset(np.array([True, False, True])), roll(env, 8, seed=2)
     other.set_state(state)
-    assert np.array_equal(other.observe()["observation"], state.get("last", other.observe()["observation"]))
+    assert np.array_equal(other.observe()["observation"], present)
     found = roll(other, 8, seed=1), other.reset(np.array([True, False, True])), roll(other, 8, seed=2)
     assert equal(expected[0], found[0])
     assert np.array_equal(expected[1]["observation"], found[1]["observation"])
     assert equal(expected[2], found[2])
+
+
+def test_restored_gymnasium_state_has_the_streams_of_the_environments():
+    env, other = make_hopper([1, 2]), make_hopper([3, 4])
+    other.set_state(env.get_state())
+    for ours, theirs in zip(env.envs, other.envs, strict=True):
+        assert ours.np_random.random() == theirs.np_random.random()
 
 
 @pytest.mark.parametrize("make", [Pendulum, make_hopper])

@@ -82,6 +82,16 @@ def test_reset_mask_resets_those_worlds_alone():
     assert (before != after).any(axis=1).tolist() == [False, True, False]
 
 
+def test_world_reset_by_mask_after_its_end_is_stepped_next():
+    vector = adapters.make_vector("maze", 2, task="simpl20-12-7", horizon=3)
+    vector.reset(seed=0)
+    for _ in range(3):
+        truncated = vector.step(np.ones((2, 2)))[3]
+    assert truncated.all()
+    vector.reset(options={"reset_mask": np.array([False, True])})
+    assert vector.step(np.ones((2, 2)))[4]["_success"].tolist() == [False, True]
+
+
 def test_unseeded_environments_differ():
     starts = [adapters.make_single("maze", task="simpl20-12-7").reset()[0] for _ in range(2)]
     assert not np.array_equal(*starts)

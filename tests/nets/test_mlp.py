@@ -41,18 +41,6 @@ def test_weights_are_xavier_normal_and_biases_zero():
     assert all(not p.any() for p in mlp.parameters() if p.ndim == 1)
 
 
-@pytest.mark.parametrize("normalised", [False, True])
-def test_folded_forward_and_its_gradients_equal_those_layer_by_layer(normalised):
-    torch.manual_seed(0)
-    mlp = with_used_statistics(MLP(5, 3, layers=3, width=16, normalised=normalised)).double()
-    reference, x = copy.deepcopy(mlp), torch.randn(7, 5, dtype=torch.float64)
-    mlp(x).square().sum().backward()
-    layer_by_layer(reference, x).square().sum().backward()
-    torch.testing.assert_close(mlp(x), layer_by_layer(reference, x))
-    for ours, theirs in zip(mlp.parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad)
-
-
 def test_training_mode_normalises_over_all_leading_axes():
     mlp = MLP(5, 3, layers=2, width=16, normalised=True).train()
     x = torch.randn(4, 6, 5)

@@ -159,6 +159,19 @@ def test_ways_are_shortest_and_ties_are_broken_at_random():
     assert len({way.tobytes() for way in ways}) > 5
 
 
+def test_waypoints_are_shifted_and_goals_are_not():
+    mazes = layouts.named("simpl20")[None]
+    trips = demos._plan(mazes, 300, np.random.default_rng(0))
+    goal = trips.waypoints[:, -1]
+    assert np.array_equal(goal, np.rint(goal))
+    assert not mazes[0][tuple(goal.astype(int).T)].any()
+    on_the_way = trips.waypoints[(trips.waypoints != goal[:, None]).all(axis=2)]
+    shift = np.ceil(on_the_way) - on_the_way
+    assert shift.max() == pytest.approx(0.2, abs=1e-3)
+    assert shift.min() == pytest.approx(0.0, abs=1e-3)
+    assert shift.mean() == pytest.approx(0.1, rel=0.05)
+
+
 def test_recipe_tells_data_sets_apart():
     base = demos.recipe(TASK)
     for option, value in (

@@ -196,6 +196,8 @@ def test_film_shows_agent_trail_and_goal():
         rows, columns = np.nonzero((frames[index] == agent).all(axis=2))
         assert columns.mean() / 10 - 0.7 == pytest.approx(state[0], abs=0.1)
         assert (219 - rows.mean()) / 10 - 0.7 == pytest.approx(state[1], abs=0.1)
+    corners = frames[0][::-1][1::10, 1::10].swapaxes(0, 1)
+    assert np.array_equal((corners == [58, 66, 84]).all(axis=2), env.layout)
     assert (frames[0] != frames[-1]).any(axis=2).sum() > 300, "the trail is missing"
     assert len(env.film(path[:1])) == 1
 

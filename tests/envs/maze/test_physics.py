@@ -11,11 +11,10 @@ from envs.maze.physics import PointMass
 
 CELL = parse("### #.# ###".replace(" ", "\n"))
 """One free cell, (1, 1), with walls all around."""
-PENETRATION = 6.277e-4
-"""How deep a full force presses the ball into the onset of contact. By hand: impedance d = 0.9362 there, and
-d^2 / (1 - d) * mass / (0.95 * 0.02)^2 * PENETRATION = 100, the force."""
-REST = 1.2 - physics.MARGIN + PENETRATION
-"""Where it then rests, pressed against the wall at larger x, whose face the ball would touch at 1.2."""
+REST = 1.2 - 0.004 + 6.279e-4
+"""Where a full force presses the ball against the wall at larger x, whose face it would touch at 1.2. By hand: it lies
+p = 6.279e-4 beyond the onset of contact, where the impedance is d = 0.9362 and
+d^2 / (1 - d) * mass / (0.95 * 0.02)^2 * p = 100, the force."""
 
 
 def random_starts(layout, count, rng, spread=0.45):
@@ -116,7 +115,7 @@ def test_ball_pressed_into_a_corner_rests_where_mujoco_says():
 def test_margin_is_the_sum_of_both_geoms():
     model = mujoco.MjModel.from_xml_string(model_xml(CELL))
     data = mujoco.MjData(model)
-    for gap, contacts in ((physics.MARGIN - 1e-6, 1), (physics.MARGIN + 1e-6, 0)):
+    for gap, contacts in ((0.004 - 1e-6, 1), (0.004 + 1e-6, 0)):
         data.qpos[:] = 1.2 - gap, 0.8
         mujoco.mj_forward(model, data)
         assert data.ncon == contacts

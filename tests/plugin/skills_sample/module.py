@@ -15,7 +15,9 @@ class RewardWeighted(PhaseModule):
     def __init__(self, context):
         super().__init__(context)
         self.options = context.options
-        self.policy = nn.Sequential(nn.Linear(context.env.state_dim, 32), nn.Tanh(), nn.Linear(32, context.env.action_dim))
+        self.policy = nn.Sequential(
+            nn.Linear(context.env.state_dim, 32), nn.Tanh(), nn.Linear(32, context.env.action_dim)
+        )
 
     def plan(self):
         if self.env_frames >= self.options.frames:

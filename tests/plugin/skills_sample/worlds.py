@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from skills_sample.env import TargetConfig
 
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
+from skills_sample.env import TargetConfig
 
 GOALS = {"near": 0.3, "far": 0.8}
 
