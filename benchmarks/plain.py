@@ -3,13 +3,14 @@
 Every class starts from the weights of ours, so that gradients can be compared. What is plain here: an LSTM cell called
 once a step with its output head every time; items drawn one by one from a list of dictionaries and collated; the KL to
 the prior as the mean of ten separate samples; the prior evaluated in every update; critics that are not frozen while
-the policy learns; optimizers and target networks that loop over parameters.
+the policy learns; optimizers and target networks that loop over parameters; every gradient checked for NaN and every
+loss read out, both in RL only.
 """
 
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -173,8 +174,8 @@ class PlainSkillRL(nn.Module):
         assert module.skills is not None
         self.options, self.delta = module.options, module.target_divergence
         self.policy, self.prior = plain_mlp(module.policy).eval(), plain_mlp(module.skills.prior_net).eval()
-        self.critics = nn.ModuleList(plain_mlp(critic) for critic in module.critics)
-        self.targets = nn.ModuleList(plain_mlp(critic) for critic in module.target_critics)
+        self.critics = nn.ModuleList(plain_mlp(cast(MLP, critic)) for critic in module.critics)
+        self.targets = nn.ModuleList(plain_mlp(cast(MLP, critic)) for critic in module.target_critics)
         self.log_alpha = nn.Parameter(module.log_alpha.detach().clone())
         networks = [self.policy.parameters(), *(critic.parameters() for critic in self.critics), [self.log_alpha]]
         self.optimizers = [torch.optim.Adam(each, lr=self.options.lr, foreach=False) for each in networks]
@@ -205,12 +206,17 @@ class PlainSkillRL(nn.Module):
         critic_losses = [0.5 * ((critic(inputs).squeeze(-1) - target) ** 2).mean() for critic in self.critics]
         return [policy_loss, *critic_losses, alpha * (self.delta - kl.mean()).detach()]
 
-    def update(self, batch: Batch) -> None:
-        """One step of everything."""
-        for optimizer, loss in zip(self.optimizers, self.losses(batch), strict=True):
+    def update(self, batch: Batch) -> list[float]:
+        """One step of everything; the losses."""
+        losses = self.losses(batch)
+        for optimizer, loss in zip(self.optimizers, losses, strict=True):
             optimizer.zero_grad()
             loss.backward()
+            gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
+            if any(torch.isnan(gradient).any() for gradient in [loss, *gradients]):
+                raise RuntimeError("not a number")
             optimizer.step()
         for critic, target in zip(self.critics, self.targets, strict=True):
             for parameter, follower in zip(critic.parameters(), target.parameters(), strict=True):
                 follower.data.copy_(self.options.tau * parameter.data + (1 - self.options.tau) * follower.data)
+        return [loss.item() for loss in losses]

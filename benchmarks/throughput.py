@@ -1,9 +1,9 @@
 """Speed of SPiRL's updates against a plain version in the structure of the authors' code, in one run.
 
-    python -m benchmarks.throughput [--threads 1] [--seconds 2] [--rounds 5]
+    python -m benchmarks.throughput [--threads 1] [--seconds 0.5] [--rounds 15]
 
 Both sides and a matrix product run in turns (A B C A B C ...), so that drift of the machine hits all; a ratio is the
-median over the rounds, beside its smallest and largest. The floor is the time that the multiply-adds of our step would
+median over the rounds, beside its quartiles. The floor is the time that the multiply-adds of our step would
 take at the rate of the matrix product; "x floor" is our time over it.
 """
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.replay import Replay
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.nets.mlp import MLP
-from lightning_skills.phases.base import PhaseContext
+from lightning_skills.phases.base import PhaseContext, Update
 from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
 from lightning_skills.phases.skill_rl import SkillRLModule
@@ -100,8 +101,8 @@ def pretrain_multiply_adds(module: SkillPretrainModule) -> int:
 
 def rl_multiply_adds(module: SkillRLModule) -> int:
     """Of one update: policy at both states, target critics, critics at the stored and at the policy's action."""
-    policy, critic = weights(module.policy), weights(module.critics[0])  # type: ignore[arg-type]
-    first = module.critics[0].first.weight.numel()  # type: ignore[union-attr, operator]
+    one = cast(MLP, module.critics[0])
+    policy, critic, first = weights(module.policy), weights(one), one.first.weight.numel()
     actor = 4 * policy - module.policy.first.weight.numel() + 2 * 2 * critic
     critics = 2 * critic + 2 * (3 * critic - first)
     return module.options.batch_size * (actor + critics)
@@ -109,23 +110,26 @@ def rl_multiply_adds(module: SkillRLModule) -> int:
 
 def pretraining(shape: Shape) -> list[Comparison]:
     """The skill model's update, alone and with the data that feed it."""
-    module = SkillPretrainModule(PhaseContext(shape.skills, shape.info)).train()
+    module = SkillPretrainModule(PhaseContext(shape.skills, shape.info))
+    module.train()
     module.build_optimizers()
     plain = PlainPretrain(module.model, shape.skills.beta).train()
+    module.updates = plain.updates = shape.skills.clip_updates  # only the first updates clip
     rng, sizes = np.random.default_rng(0), {"observation": shape.state_dim, "action": shape.action_dim}
     rows = {key: rng.normal(size=(TRAJECTORIES * LENGTH, size)).astype(np.float32) for key, size in sizes.items()}
     dataset = Dataset(Path("synthetic"), {}, "", np.full(TRAJECTORIES, LENGTH), rows, {})
-    data, (update,) = OfflineData(module, dataset), module.plan()
+    data = OfflineData(module, dataset)
+    update = cast(Update, module.plan()[0])
     pieces = [{key: rows[key][i * LENGTH : (i + 1) * LENGTH] for key in rows} for i in range(TRAJECTORIES)]
     loader = WindowDataset(pieces, module.options.horizon + 1, module.options.batch_size)
-    batch = data.sample(update)  # type: ignore[arg-type]
+    batch = data.sample(update)
     work = pretrain_multiply_adds(module)
     product = (shape.skills.batch_size * shape.skills.horizon, shape.skills.width, shape.skills.width)
     return [
         Comparison("pre-training", lambda: module.training_step(batch, 0), lambda: plain.update(batch), work, product),
         Comparison(
             "with its data path",
-            lambda: module.training_step(data.sample(update), 0),  # type: ignore[arg-type]
+            lambda: module.training_step(data.sample(update), 0),
             lambda: plain.update(loader.batch()),
             work,
             product,
@@ -159,7 +163,8 @@ def as_arrays(batch: TensorDict) -> dict[str, np.ndarray]:
 def reinforcement(shape: Shape) -> list[Comparison]:
     """The actor-critic's update: one new transition into the buffer, a batch out of it, one step."""
     skills = SkillPretrainModule(PhaseContext(shape.skills, shape.info)).artefact()
-    module = SkillRLModule(PhaseContext(shape.rl, shape.info, {"skills": skills})).train()
+    module = SkillRLModule(PhaseContext(shape.rl, shape.info, {"skills": skills}))
+    module.train()
     module.build_optimizers()
     plain, replay, arrays = PlainSkillRL(module), Replay(2 * TRANSITIONS), NumpyReplay(2 * TRANSITIONS)
     old, new = (transitions(shape, shape.skills.latent_dim, count) for count in (TRANSITIONS, 1))
@@ -199,16 +204,17 @@ def measure(comparison: Comparison, seconds: float, rounds: int) -> np.ndarray:
 
 
 def spread(values: np.ndarray, digits: int = 2) -> str:
-    """Median (smallest to largest)."""
-    return f"{np.median(values):.{digits}f} ({values.min():.{digits}f}-{values.max():.{digits}f})"
+    """Median (first to third quartile)."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one window")
-    parser.add_argument("--rounds", type=int, default=5, help="windows of each side")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of one window")
+    parser.add_argument("--rounds", type=int, default=15, help="windows of each side")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

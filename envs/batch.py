@@ -126,8 +126,7 @@ class GymnasiumBatch(BatchEnv):
         for world, env in enumerate(self.envs):
             model, data = self._simulator(world)
             mujoco.mj_setState(model, data, state["simulator"][world], _FULL_STATE)
-            mujoco.mj_fwdPosition(model, data)  # not mj_forward, which would spoil the solver's warm start
-            mujoco.mj_fwdVelocity(model, data)
+            mujoco.mj_forward(model, data)
             set_stream(env.np_random, state["stream"][world])
         self._observation = state["last"].copy()
 

@@ -1,8 +1,8 @@
 """Directory checkpoints: everything a phase needs to go on exactly where it was.
 
 ``checkpoints/<phase>/updates_<n>/`` holds Lightning's ``model.ckpt`` (written by rank 0, plain values only), a folder
-``rank_<k>/`` per process and, last of all, ``COMPLETE``. It is written beside its final name, flushed to disk and renamed,
-and only then is the previous one removed: a kill at any moment leaves a complete checkpoint.
+``rank_<k>/`` per process and, last of all, ``COMPLETE``. It is written beside its final name, flushed to disk and
+renamed, and only then is the previous one removed: a kill at any moment leaves a complete checkpoint.
 """
 
 import json
@@ -33,7 +33,7 @@ FORMAT = 1
 Data = OfflineData | OnlineData
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 (no error: it is what the signal asked for)
     """A signal asked the run to stop; a checkpoint has been written."""
 
     def __init__(self, signum: int) -> None:

@@ -43,8 +43,8 @@ class SkillEnv(EnvBase):
     """N worlds in which one step executes one skill.
 
     The transition holds the undiscounted sum of the primitive rewards and the number of primitive ``frames``; a skill
-    is cut short when its episode ends. Keys beside TorchRL's own: ``frames`` ``[N, 1]`` int64 and ``success`` ``[N, 1]``
-    (solved at any step within the skill).
+    is cut short when its episode ends. Keys beside TorchRL's own: ``frames`` ``[N, 1]`` int64 and ``success``
+    ``[N, 1]`` (solved at any step within the skill).
 
     The low-level policy acts with its mean: the noise of std e^-10 that SPiRL's authors add has no measurable effect.
 
