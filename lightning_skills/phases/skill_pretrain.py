@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from lightning_skills.artefacts import Artefact
 from lightning_skills.losses.skill_vae import skill_vae_loss
 from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
+from lightning_skills.optim import FusedRAdam
 from lightning_skills.phases.base import Instruction, Metrics, PhaseContext, PhaseModule, Update
 from lightning_skills.phases.options import SkillPretrainOptions
 
@@ -49,7 +50,7 @@ class SkillPretrainModule(PhaseModule):
 
     def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
         """One RAdam."""
-        self.optimizer = torch.optim.RAdam(self.model.parameters(), lr=self.options.lr, foreach=True)
+        self.optimizer = FusedRAdam(self.model.parameters(), lr=self.options.lr)
         return [self.optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:

@@ -1,0 +1,41 @@
+import copy
+
+import pytest
+import torch
+
+from lightning_skills.optim import FusedRAdam
+
+
+def gradients(parameters, step):
+    generator = torch.Generator().manual_seed(step)
+    for parameter in parameters:
+        parameter.grad = (0.1 + step % 3) * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_step_is_that_of_torch(dtype):
+    torch.manual_seed(0)
+    ours = [torch.randn(3, 4, dtype=dtype).requires_grad_(), torch.randn(5, dtype=dtype).requires_grad_()]
+    theirs = copy.deepcopy(ours)
+    one, other = FusedRAdam(ours, lr=1e-2), torch.optim.RAdam(theirs, lr=1e-2)
+    for step in range(40):
+        for parameters, optimizer in ((ours, one), (theirs, other)):
+            gradients(parameters, step)
+            optimizer.step()
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_it_goes_on_from_its_state():
+    torch.manual_seed(0)
+    straight = [torch.randn(3, 4).requires_grad_()]
+    broken = copy.deepcopy(straight)
+    first, second = FusedRAdam(straight), FusedRAdam(broken)
+    for step in range(12):
+        if step == 6:
+            state = copy.deepcopy(second.state_dict())
+            second = FusedRAdam(broken, lr=1.0)
+            second.load_state_dict(state)
+        for parameters, optimizer in ((straight, first), (broken, second)):
+            gradients(parameters, step)
+            optimizer.step()
+    assert torch.equal(straight[0], broken[0])
