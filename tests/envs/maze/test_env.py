@@ -197,7 +197,8 @@ def test_film_shows_agent_trail_and_goal():
         assert columns.mean() / 10 - 0.7 == pytest.approx(state[0], abs=0.1)
         assert (219 - rows.mean()) / 10 - 0.7 == pytest.approx(state[1], abs=0.1)
     corners = frames[0][::-1][1::10, 1::10].swapaxes(0, 1)
-    assert np.array_equal((corners == [58, 66, 84]).all(axis=2), env.layout)
+    far_from_goal = np.hypot(*(np.indices((22, 22)) - np.array([12, 7])[:, None, None])) > 2.5
+    assert np.array_equal((corners == [58, 66, 84]).all(axis=2)[far_from_goal], env.layout[far_from_goal])
     assert (frames[0] != frames[-1]).any(axis=2).sum() > 300, "the trail is missing"
     assert len(env.film(path[:1])) == 1
 
