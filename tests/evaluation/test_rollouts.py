@@ -1,0 +1,62 @@
+import numpy as np
+import torch
+from tensordict import TensorDict
+
+from lightning_skills.data.batch_env import EnvInfo
+from lightning_skills.data.skill_env import SkillExecution
+from lightning_skills.evaluation.rollouts import rollout
+from lightning_skills.phases.base import PhaseContext, PhaseModule
+from tests.data.test_skill_env import CountingEnv
+
+
+class Still(PhaseModule):
+    """Does nothing, by chance: the action is noise that the env ignores. Counts its steps in its acting state."""
+
+    def __init__(self):
+        super().__init__(PhaseContext(None, EnvInfo({"observation": (1,)}, 2, 10)))
+        self.seen = []
+
+    plan = build_optimizers = update = artefact = progress = None
+
+    def skill_execution(self):
+        return SkillExecution(low_level=None, horizon=4, action_dim=2, bound=None)
+
+    def initial_state(self, worlds):
+        return TensorDict({"steps": torch.zeros(worlds)}, batch_size=[worlds])
+
+    def act(self, observation, state, explore):
+        self.seen.append((state["steps"].tolist(), explore))
+        state = TensorDict({"steps": state["steps"] + 1}, batch_size=state.batch_size)
+        return torch.randn(len(observation), 2), state, TensorDict({}, batch_size=observation.batch_size)
+
+
+def make(seeds):
+    return CountingEnv(ends=[2, 6, 100][: len(seeds)], horizon=9)
+
+
+def test_each_episode_counts_once_from_start_to_end():
+    result = rollout(Still(), make, 3, seed=0, explore=True)
+    assert result.frames.tolist() == [2, 6, 9]
+    assert result.returns.tolist() == [3.0, 21.0, 45.0]
+    assert result.success.tolist() == [False, True, True]
+    for length, trajectory in zip((2, 6, 9), result.trajectories, strict=True):
+        np.testing.assert_array_equal(trajectory[:, 0], np.arange(length + 1))
+    assert result.metrics()["eval/return"] == 23.0
+
+
+def test_training_streams_and_mode_are_left_as_they_were():
+    module = Still()
+    module.train()
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    rollout(module, make, 2, seed=0, explore=True)
+    assert torch.equal(torch.rand(3), expected)
+    assert module.training
+
+
+def test_the_acting_state_starts_afresh_with_each_episode():
+    module = Still()
+    rollout(module, make, 3, seed=0, explore=False)
+    assert [steps for steps, _ in module.seen] == [[0.0] * 3, [1.0] * 3, [2.0] * 3]
+    assert not any(explore for _, explore in module.seen)
