@@ -17,7 +17,7 @@ def test_every_step_is_that_of_torch(dtype):
     torch.manual_seed(0)
     ours = [torch.randn(3, 4, dtype=dtype).requires_grad_(), torch.randn(5, dtype=dtype).requires_grad_()]
     theirs = copy.deepcopy(ours)
-    one, other = FusedRAdam(ours, lr=1e-2), torch.optim.RAdam(theirs, lr=1e-2)
+    one, other = FusedRAdam(ours, lr=1e-2, eps=1e-2), torch.optim.RAdam(theirs, lr=1e-2, eps=1e-2)
     for step in range(40):
         for parameters, optimizer in ((ours, one), (theirs, other)):
             gradients(parameters, step)
