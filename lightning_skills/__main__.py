@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 
 from lightning_skills import command, plugins
-from lightning_skills.errors import InputError
 
 HELP = """\
 usage: python -m lightning_skills COMMAND
@@ -51,13 +50,9 @@ def _list(registry: plugins.Registry) -> int:
 def _generate(words: Sequence[str]) -> int:
     from lightning_skills import config
     from lightning_skills.data import trajectories
+    from lightning_skills.data.demonstrations import demonstrations
 
-    env, options, data_dir = config.load_env(words)
-    if env.demonstrations is None:
-        raise InputError(f"env {env.name!r} has no demonstrations of its own")
-    demos = plugins.resolve(env.demonstrations)
-    dataset = trajectories.cached(data_dir, env.name, demos.recipe(options), lambda: demos.generate(options))
-    return _print(trajectories.describe(dataset))
+    return _print(trajectories.describe(demonstrations(*config.load_env(words))))
 
 
 def _describe(path: str, check: bool) -> int:

@@ -157,8 +157,7 @@ def load(words: Sequence[str]) -> Run:
     _store("env", env.name, env.config, env.smoke if smoke else {})
     phases = {phase.name for phase in method.phases}
     moved = [
-        f"+sources.{word}" if item.key_or_group in phases else word
-        for item, word in zip(overrides, words, strict=True)
+        f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words, strict=True)
     ]
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys([item for item in overrides if item.key_or_group not in phases], flatten(known))

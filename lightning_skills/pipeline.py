@@ -18,6 +18,7 @@ from lightning_skills.closing import close
 from lightning_skills.config import Run, flatten, may_change, plain
 from lightning_skills.data import trajectories
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
+from lightning_skills.data.demonstrations import demonstrations
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
 from lightning_skills.data.trajectories import Dataset
@@ -157,17 +158,11 @@ class Pipeline:
         return self._make_env(self._config.env, seeds)
 
     def _dataset(self) -> Dataset:
-        env = self._run.env
-        if self._config.data is not None:
-            dataset = trajectories.load(Path(self._config.data))
-        elif env.demonstrations is not None:
-            demos = resolve(env.demonstrations)
-            recipe = demos.recipe(self._config.env)
-            dataset = trajectories.cached(
-                Path(self._config.data_dir), env.name, recipe, lambda: demos.generate(self._config.env)
-            )
+        config, env = self._config, self._run.env
+        if config.data is not None:
+            dataset = trajectories.load(Path(config.data))
         else:
-            raise InputError(f"env {env.name!r} has no demonstrations of its own; give a data set with data=PATH")
+            dataset = demonstrations(env, config.env, Path(config.data_dir), config.logging.progress)
         trajectories.validate(dataset)
         for key, size in (("observation", self._info.state_dim), ("action", self._info.action_dim)):
             if dataset.steps[key].shape[1] != size:

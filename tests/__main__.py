@@ -1,4 +1,4 @@
-"""All checks: ``python -m tests``. Installs the sample plug-in distribution into this environment, as its users would."""
+"""All checks: ``python -m tests``. Installs the sample plug-in distribution into this environment first."""
 
 import subprocess
 import sys

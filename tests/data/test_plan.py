@@ -18,7 +18,9 @@ class Phase:
 
 
 def stream(phase, log):
-    return PlanStream(phase, lambda update: log.append(("batch", update.batch_size)) or log[-1], lambda c: log.append(c))
+    return PlanStream(
+        phase, lambda update: log.append(("batch", update.batch_size)) or log[-1], lambda c: log.append(c)
+    )
 
 
 def drain(plan):
