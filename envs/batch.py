@@ -133,7 +133,7 @@ class GymnasiumBatch(BatchEnv):
     def _simulator(self, world: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
         env = self.envs[world]
         if not isinstance(env, MujocoEnv):
-            raise NotImplementedError(f"gymnasium id {self._id!r} is no MuJoCo environment: its state cannot be had")
+            raise InputError(f"gymnasium id {self._id!r} is no MuJoCo environment: its state cannot be saved")
         return env.model, env.data
 
 

@@ -273,7 +273,7 @@ def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any]) -> None
 
 
 def _check_task(env: EnvSpec, task: str) -> None:
-    if task not in env.tasks:
+    if env.tasks and task not in env.tasks:
         close = difflib.get_close_matches(task, env.tasks, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(env.tasks)}"
         raise InputError(f"env {env.name!r} has no task {task!r}; {hint}")

@@ -138,7 +138,7 @@ class EnvSpec:
         config: Frozen dataclass of every option, all with defaults; has a field ``task: str``.
         make: ``"module:function"``; ``function(config, seeds)`` returns a
             :class:`lightning_skills.data.batch_env.BatchEnv` of ``len(seeds)`` worlds.
-        tasks: Names that ``config.task`` accepts.
+        tasks: Names that ``config.task`` accepts; empty if it accepts whatever ``make`` does.
         provides: What methods may require of it, e.g. ``{"demonstrations"}``.
         demonstrations: Module with ``recipe(config)`` and ``generate(config)``
             (:mod:`lightning_skills.data.trajectories`), if it can make its own data.

@@ -22,7 +22,10 @@ def test_composed_defaults_are_the_dataclass_defaults_under_the_preset(name):
     for env in envs:
         if not method.requires <= envs[env].provides:
             continue
-        tasks = {envs[env].tasks[0], *(key.partition("/")[2] for key in method.presets if key.startswith(f"{env}/"))}
+        tasks = {
+            envs[env].config().task,
+            *(key.partition("/")[2] for key in method.presets if key.startswith(f"{env}/")),
+        }
         for task in tasks:
             run = config.load([f"method={name}", f"env={env}", f"env.task={task}"])
             flat = config.flatten(dataclasses.asdict(run.config.method))

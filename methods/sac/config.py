@@ -23,7 +23,10 @@ class SacConfig:
     )
 
 
-PRESETS: dict[str, Overrides] = {"kitchen": {"rl.policy_layers": 5, "rl.capacity": 100_000, "rl.frames": 1_300_000}}
+PRESETS: dict[str, Overrides] = {
+    "maze/small20": {"rl.frames": 100_000},
+    "kitchen": {"rl.policy_layers": 5, "rl.capacity": 100_000, "rl.frames": 1_300_000},
+}
 
 SMOKE: Overrides = {
     "rl.policy_width": 16,

@@ -140,7 +140,7 @@ def test_success_comes_from_info():
 def test_what_cannot_be_batched_is_said():
     with pytest.raises(InputError, match="flat Box"):
         GymnasiumBatch("CartPole-v1", [0])
-    with pytest.raises(NotImplementedError, match="state cannot be had"):
+    with pytest.raises(InputError, match="state cannot be saved"):
         GymnasiumBatch("Pendulum-v1", [0]).get_state()
     with pytest.raises(InputError, match="unknown gymnasium id"):
         GymnasiumBatch("Hoper-v5", [0], horizon=5)

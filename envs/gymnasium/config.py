@@ -1,0 +1,13 @@
+"""Options of the gymnasium adapter."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GymnasiumConfig:
+    """Options of an env made from a gymnasium id."""
+
+    task: str = "HalfCheetah-v5"
+    """Any registered id; ``module:id`` imports the module first. Only MuJoCo ids can be checkpointed."""
+    horizon: int | None = None
+    """Steps of an episode; None: the registered limit."""
