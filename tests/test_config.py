@@ -22,11 +22,8 @@ def test_composed_defaults_are_the_dataclass_defaults_under_the_preset(name):
     for env in envs:
         if not method.requires <= envs[env].provides:
             continue
-        tasks = {
-            envs[env].config().task,
-            *(key.partition("/")[2] for key in method.presets if key.startswith(f"{env}/")),
-        }
-        for task in tasks:
+        presets = (key.partition("/") for key in method.presets)
+        for task in {envs[env].config().task, *(task for owner, _, task in presets if owner == env and task)}:
             run = config.load([f"method={name}", f"env={env}", f"env.task={task}"])
             flat = config.flatten(dataclasses.asdict(run.config.method))
             default = config.flatten(dataclasses.asdict(method.config()))
