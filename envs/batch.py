@@ -3,6 +3,7 @@
 The interface they implement is :class:`lightning_skills.data.batch_env.BatchEnv`.
 """
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,9 +139,12 @@ class GymnasiumBatch(BatchEnv):
 
 
 def _spec(env_id: str) -> EnvSpec:
+    module, _, name = env_id.rpartition(":")
     try:
-        return gymnasium.spec(env_id)
-    except gymnasium.error.Error as error:
+        if module:
+            importlib.import_module(module)
+        return gymnasium.spec(name)
+    except (gymnasium.error.Error, ImportError) as error:
         raise InputError(f"unknown gymnasium id {env_id!r}: {error}") from None
 
 

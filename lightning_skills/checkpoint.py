@@ -51,7 +51,9 @@ def random_streams() -> dict[str, Tensor]:
     streams["numpy_rest"] = torch.tensor([position, has_gauss, gauss], dtype=torch.float64)
     version, words, gauss_next = random.getstate()
     streams["python"] = torch.tensor(words, dtype=torch.int64)
-    streams["python_rest"] = torch.tensor([version, float("nan") if gauss_next is None else gauss_next])
+    streams["python_rest"] = torch.tensor(
+        [version, float("nan") if gauss_next is None else gauss_next], dtype=torch.float64
+    )
     return streams
 
 
@@ -182,13 +184,22 @@ class Checkpoints(Callback):
         return written
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the stop signals (Lightning's own handlers are in place by now)."""
+        """Take over the stop signals (Lightning's own handlers are in place by now); a fresh phase saves its start.
+
+        Without that, a kill before the first checkpoint would leave rows that the next start writes again.
+        """
+        assert isinstance(pl_module, PhaseModule)
+        if newest(self._folder) is None:
+            streams = random_streams()
+            self._data.stream.before_first_batch = lambda: restore_random_streams(streams)
+            self.save(trainer, pl_module)
         for signum in (signal.SIGINT, signal.SIGTERM):
             self._handlers[signum] = signal.signal(signum, self._note)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        if self._signal is not None:
-            raise KeyboardInterrupt
+        if self._signal is not None:  # the user does not want to wait for the checkpoint
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
         self._signal = signum
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:

@@ -27,7 +27,7 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
     folder = run.directory
     pictures = [folder / name for name in ("curves.png", "trajectories.png", "film.gif")]
     report.learning_curves(folder / "metrics.csv", pictures[0])
-    snapshots = [(int(file.stem), _episodes(file)) for file in sorted((folder / "evaluations").glob("*.npz"))]
+    snapshots = [(int(file.stem), _episodes(file)) for file in sorted((folder / "evaluations").glob("*/*.npz"))]
     if snapshots:
         chosen = np.unique(np.linspace(0, len(snapshots) - 1, PANELS).round().astype(int))
         report.trajectories_over_time(env, [snapshots[index] for index in chosen], pictures[1])
@@ -67,8 +67,8 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
     rows.append(("numbers", str(run.directory / "metrics.csv")))
     if config.logging.mlflow:
         rows.append(("compare runs", _where_to_compare(run)))
-    again = f"python train.py method={run.method.name} env={run.env.name} env.task={config.env.task}"
-    rows.append(("next", f"{again} seed={config.seed + 1}"))
+    again = [word for word in run.words if not word.startswith("seed=")]
+    rows.append(("next", " ".join(["python train.py", *again, f"seed={config.seed + 1}"])))
     return rows
 
 

@@ -1,7 +1,9 @@
 """The command ``train.py``: reads the words, runs one job or a sweep, and turns outcomes into exit statuses."""
 
 import errno
+import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +32,7 @@ Trains every phase of a method; the same command again resumes, or says that it 
 exit status: 0 done, 2 bad input, 130 or 143 stopped by a signal after a checkpoint, 1 anything else
 """
 
+STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 
 
@@ -49,6 +52,10 @@ def guard(work: Callable[[], int]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is still buffered must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
@@ -87,12 +94,28 @@ def _sweep(words: Sequence[str]) -> int:
     jobs = list(config.sweep(words))
     for job in jobs:
         config.load(job)
-    outcomes = []
+    outcomes: list[int] = []
     for number, job in enumerate(jobs, 1):
         print(f"[{number}/{len(jobs)}] {' '.join(job)}", flush=True)
-        outcomes.append(
-            subprocess.run([sys.executable, "-m", "lightning_skills", "train", *job], check=False).returncode
-        )
-    for job, status in zip(jobs, outcomes, strict=True):
-        print(f"{'done' if status == 0 else f'exit {status}':>9}  {' '.join(job)}")
+        outcomes.append(_run_job(job))
+        if outcomes[-1] in STOPPED:
+            break
+    for job, status in itertools.zip_longest(jobs, outcomes):
+        outcome = {0: "done", None: "not run"}.get(status, f"exit {status}")
+        print(f"{outcome:>9}  {' '.join(job)}")
     return max(outcomes)
+
+
+def _run_job(words: Sequence[str]) -> int:
+    # In a session of its own, so that a Ctrl-C reaches the job once, through us, and it can write its checkpoint.
+    process = subprocess.Popen([sys.executable, "-m", "lightning_skills", "train", *words], start_new_session=True)
+    handlers = {
+        signum: signal.signal(signum, lambda number, _: process.send_signal(number))
+        for signum in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        status = process.wait()
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    return status if status >= 0 else 128 - status

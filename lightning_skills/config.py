@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import hashlib
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,7 @@ class EvaluationOptions:
 
     episodes: int = 50  # at the end of a run
     interim_episodes: int = 10  # during training
-    interim_every: int = 50_000  # env frames between interim evaluations
+    interim_every: int = 20_000  # env frames between interim evaluations
     explore: bool = True  # sample from the policy as in training; false takes its mode
     seed: int = 1_000_000  # of the evaluation worlds, apart from every training seed
 
@@ -73,8 +74,6 @@ class TrainerOptions:
     """What the computation runs on."""
 
     accelerator: str = "auto"
-    devices: int = 1
-    num_nodes: int = 1
     threads: int = 0  # of torch, per process; 0 leaves torch's own choice
 
 
@@ -100,16 +99,17 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Run:
-    """A validated run: its config and the plug-ins it names."""
+    """A validated run: its config, the plug-ins it names and the words it was composed from."""
 
     config: RunConfig
     method: MethodSpec
     env: EnvSpec
+    words: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path:
         """``runs_dir/<method>/<env>-<task>/<name>/seed<k>``."""
-        task = f"{self.env.name}-{self.config.env.task}"
+        task = re.sub(r"[/:]", "-", f"{self.env.name}-{self.config.env.task}")
         return Path(self.config.runs_dir) / self.method.name / task / str(self.config.name) / f"seed{self.config.seed}"
 
     def resolved(self) -> dict[str, Any]:
@@ -150,7 +150,8 @@ def load(words: Sequence[str]) -> Run:
     overrides = [_parse(word) for word in words]
     choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
     method, env = plugins.methods()[choices["method"]], plugins.envs()[choices["env"]]
-    plugins.check_pair(method, env)
+    _check_phase_names(method)
+    plugins.check_pair(method, env, own_data=any(item.key_or_group == "data" for item in overrides))
     smoke = choices.get("debug") == "smoke"
     task = _task(env, overrides, choices)
     _store("method", method.name, method.config, {**method.preset(env.name, task), **(method.smoke if smoke else {})})
@@ -165,7 +166,9 @@ def load(words: Sequence[str]) -> Run:
     _check_task(env, config.env.task)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
-    return Run(dataclasses.replace(config, name=config.name or _default_name(overrides, choices)), method, env)
+    return Run(
+        dataclasses.replace(config, name=config.name or _default_name(overrides, choices)), method, env, tuple(words)
+    )
 
 
 def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:
@@ -270,6 +273,12 @@ def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any]) -> None
         close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(close)}?" if close else "see train.py --cfg for all of them"
         raise InputError(f"unknown option {key!r}; {hint}")
+
+
+def _check_phase_names(method: MethodSpec) -> None:
+    taken = {item.name for item in dataclasses.fields(RunConfig)} & {phase.name for phase in method.phases}
+    if taken:
+        raise InputError(f"method {method.name!r} calls a phase {taken.pop()!r}, which is an option of every run")
 
 
 def _check_task(env: EnvSpec, task: str) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from lightning_skills.artefacts import Artefact
@@ -83,10 +82,6 @@ def execute(run: Run) -> None:
     Pipeline(run).execute()
 
 
-def _is_first_process() -> bool:
-    return getattr(rank_zero_only, "rank", 0) == 0
-
-
 class Pipeline:
     """One run.
 
@@ -114,7 +109,7 @@ class Pipeline:
         # Bad input shows while the first phase is built; only then is anything written.
         ready: Built | None = self._build(left[0], dataset)
         with claim_folder(self._run):
-            tracker = self._open_tracker() if self._config.logging.mlflow and _is_first_process() else None
+            tracker = self._open_tracker() if self._config.logging.mlflow else None
             status: Status = "FAILED"
             try:
                 if tracker is not None and dataset is not None:
@@ -125,8 +120,9 @@ class Pipeline:
                     self._fit(phase, module, data, tracker)
                     if phase.data == "online":
                         self._evaluate(phase, module)
+                    if phase is left[-1]:  # before the artefact, by which a phase counts as finished
+                        close(self._run, self._probe, tracker)
                     module.artefact().save(self._artefact_path(phase.name))
-                close(self._run, self._probe, tracker)
                 status = "FINISHED"
             except Interrupted:
                 status = "KILLED"
@@ -150,7 +146,7 @@ class Pipeline:
                 "env": run.env.name,
                 "task": config.env.task,
                 "seed": str(config.seed),
-                "world_size": str(config.trainer.devices * config.trainer.num_nodes),
+                "world_size": "1",
             },
         )
 
@@ -198,7 +194,6 @@ class Pipeline:
             env=self._info,
             artefacts=self._needed(phase),
             worlds=config.collect.worlds,
-            world_size=config.trainer.devices * config.trainer.num_nodes,
         )
         module: PhaseModule = resolve(phase.module)(context)
         module.train()  # so that frozen parts are in eval mode before anything acts
@@ -228,14 +223,13 @@ class Pipeline:
         # The order is the order of work after an update: what a checkpoint must hold comes before it.
         callbacks: list[Callback] = [rows]
         if online:
-            folder = self._directory / "evaluations"
+            folder = self._directory / "evaluations" / phase.name
             callbacks.append(InterimEvaluation(self._config.evaluation, self._worlds, rows, folder))
         if options.progress:
             callbacks.append(Progress(phase.name, "env frames" if online else "updates", rows))
         trainer = Trainer(
             accelerator=self._config.trainer.accelerator,
-            devices=self._config.trainer.devices,
-            num_nodes=self._config.trainer.num_nodes,
+            devices=1,
             max_epochs=1,
             logger=False if tracker is None else tracker.phase(phase.name),
             callbacks=[*callbacks, checkpoints],
@@ -255,7 +249,7 @@ class Pipeline:
             "phase": phase.name,
             "env": f"{self._run.env.name}-{config.env.task}",
             "worlds": config.collect.worlds,
-            "world_size": config.trainer.devices * config.trainer.num_nodes,
+            "world_size": 1,
         }
 
     def _evaluate(self, phase: Phase, module: PhaseModule) -> None:

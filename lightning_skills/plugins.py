@@ -249,8 +249,9 @@ def envs() -> "Registry[EnvSpec]":
     return Registry("env", EnvSpec)
 
 
-def check_pair(method: MethodSpec, env: EnvSpec) -> None:
-    """Raise InputError if ``env`` lacks something ``method`` requires."""
-    missing = sorted(method.requires - env.provides)
+def check_pair(method: MethodSpec, env: EnvSpec, own_data: bool = False) -> None:
+    """Raise InputError if ``env`` lacks something ``method`` requires; a data set of one's own is demonstrations."""
+    provided = env.provides | {"demonstrations"} if own_data else env.provides
+    missing = sorted(method.requires - provided)
     if missing:
         raise InputError(f"method {method.name!r} cannot run on env {env.name!r}: it needs {', '.join(missing)}")

@@ -60,14 +60,14 @@ def artefacts(run: Run) -> dict[str, Artefact]:
     }
 
 
-def check_method(method: str, env: str, folder: Path, interruptions: int = 2) -> None:
+def check_method(method: str, env: str, folder: Path, every: int = 3) -> None:
     """Run every phase with the smoke settings, once undisturbed and once interrupted, and compare the two bit by bit.
 
     Args:
         method: Registered name.
         env: Registered name of an env it serves.
         folder: Empty; the runs go there.
-        interruptions: How often the second run is stopped and started again.
+        every: The second run is stopped and started again whenever it has done so many updates.
 
     Raises:
         AssertionError: if a phase leaves no artefact, or the interrupted run differs.
@@ -76,17 +76,18 @@ def check_method(method: str, env: str, folder: Path, interruptions: int = 2) ->
     runs = []
     for name in ("undisturbed", "interrupted"):
         words = [f"method={method}", f"env={env}", "debug=smoke", "logging=csv", "logging.progress=false"]
-        words += [f"runs_dir={folder / name}", f"data_dir={folder / 'data'}"]
+        words += [f"runs_dir={folder / name}", f"data_dir={folder / 'data'}", "collect.worlds=2"]
         runs.append(config.load(words))
     undisturbed, interrupted = runs
     execute(undisturbed)
-    for _ in range(interruptions):
+    interruptions = 0
+    while not (interrupted.directory / "artefacts" / interrupted.method.phases[-1].name).exists():
         try:
-            with interrupted_after(2):
+            with interrupted_after(every):
                 execute(interrupted)
         except Interrupted:
-            continue
-    execute(interrupted)
+            interruptions += 1
+    assert interruptions >= len(interrupted.method.phases), f"{method}: too few updates to be interrupted in each phase"
     for phase, artefact in artefacts(undisturbed).items():
         other = artefacts(interrupted)[phase]
         assert artefact.settings == other.settings, f"{method}: settings of {phase} differ after a resume"

@@ -60,7 +60,7 @@ def test_an_artefact_from_elsewhere_is_named_by_its_phase():
         ([*SAMPLE, "seed=one"], "option 'seed': Value 'one'"),
         ([*SAMPLE, "env.task=fra"], "env 'target' has no task 'fra'; did you mean far"),
         ([*SAMPLE, "phase=rl"], "method 'reward_weighted' has no phase 'rl'; it has policy"),
-        ([*SAMPLE, "trainer=tpu"], "unknown trainer 'tpu'; there is ddp_cpu, default"),
+        ([*SAMPLE, "trainer=tpu"], "unknown trainer 'tpu'; there is default"),
         ([*SAMPLE, "seed"], "cannot read 'seed'"),
         ([*SAMPLE, "+seed=1"], "cannot add or delete options"),
         (["method=spirl", "env=target"], "it needs demonstrations"),

@@ -6,12 +6,19 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from tensordict import TensorDict
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_skills.data.plan import PlanStream
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule, Update
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """A copy in memory; floats of any width become float32, which the networks compute in."""
+    floating = np.issubdtype(array.dtype, np.floating)
+    return torch.from_numpy(array.astype(np.float32 if floating else array.dtype, copy=True))
 
 
 class OfflineData(LightningDataModule):
@@ -32,7 +39,7 @@ class OfflineData(LightningDataModule):
         super().__init__()
         self.stream = PlanStream(module, self.sample)
         self._path = dataset.path
-        self._steps = {key: torch.from_numpy(np.array(array)) for key, array in dataset.steps.items()}
+        self._steps = {key: _tensor(array) for key, array in dataset.steps.items()}
         self._lengths = torch.from_numpy(np.array(dataset.lengths))
         self._starts = torch.from_numpy(dataset.starts)
         self._check_windows([item.window for item in module.plan() if isinstance(item, Update)])

@@ -132,7 +132,8 @@ class OnlineData(LightningDataModule):
         transitions = step.exclude("next", "done", "terminated", "truncated", "frames", "success")
         transitions = transitions.set("next", following.select(*keys))
         with torch.no_grad():
-            self.replays[into].extend(self.module.annotate(transitions))
+            annotated = self.module.annotate(transitions.to(self.module.device))
+            self.replays[into].extend(annotated.cpu())
         totals = torch.tensor([int(columns[2].sum()), len(columns[2])])
         if self.module.context.world_size > 1:
             torch.distributed.all_reduce(totals)
@@ -171,7 +172,7 @@ class OnlineData(LightningDataModule):
         for key, value in tensors.items():
             part, _, name = key.partition("/")
             if part in parts:
-                parts[part][name] = value
+                parts[part][name] = value.clone()  # a file's memory is not aligned as torch's own
         self.skill_env.set_state({key: value.numpy() for key, value in parts["env"].items()})
         worlds = [self.skill_env.worlds.num_worlds]
         self.collector._carrier = TensorDict(parts["carrier"], batch_size=worlds).unflatten_keys("/")

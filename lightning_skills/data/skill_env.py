@@ -132,8 +132,10 @@ class SkillEnv(EnvBase):
     def _tensors(self, frames: Array, success: Array, terminated: Array, truncated: Array) -> TensorDict:
         column = lambda values, dtype: torch.as_tensor(values, dtype=dtype)[:, None]  # noqa: E731
         ended, cut = column(terminated, torch.bool), column(truncated, torch.bool)
+        # Copied into memory of torch's alignment: with numpy's, the last bit of a matrix product depends on the
+        # address, and a resumed run would drift away from an undisturbed one.
         return TensorDict(
-            {key: torch.from_numpy(value) for key, value in self._observation.items()}
+            {key: torch.tensor(value) for key, value in self._observation.items()}
             | {
                 "frames": column(frames, torch.int64),
                 "success": column(success, torch.bool),

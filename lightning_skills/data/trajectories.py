@@ -70,8 +70,10 @@ def write(path: Path, recipe: Mapping[str, Any], trajectories: Iterable[Trajecto
     """Write a data set; the folder ``path`` appears whole or not at all.
 
     Raises:
-        InputError: if there is no trajectory, or the disk is full or not writable.
+        InputError: if there is no trajectory, ``path`` exists, or the disk is full or not writable.
     """
+    if path.exists():
+        raise InputError(f"{path} exists already; give the data set another place")
     pieces = list(trajectories)
     if not pieces:
         raise InputError(f"no trajectory to write to {path}")

@@ -1,6 +1,6 @@
 """What every phase is: a LightningModule that yields a plan, updates itself from batches, and acts."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +58,7 @@ class PhaseContext:
 
     Args:
         options: The phase's part of the method's frozen config dataclass.
-        env: Shapes of the environment (or of the data set, for an offline phase).
+        env: Shapes of the environment.
         artefacts: What the phases it needs handed on, by phase name.
         worlds: Number of worlds that step together on this rank.
         world_size: Number of ranks.
@@ -71,7 +71,7 @@ class PhaseContext:
     world_size: int = 1
 
 
-class PhaseModule(LightningModule):
+class PhaseModule(LightningModule, ABC):
     """Base of every phase.
 
     A subclass builds its networks in ``__init__(context)`` and implements :meth:`plan`, :meth:`build_optimizers`,
@@ -104,7 +104,11 @@ class PhaseModule(LightningModule):
 
     @abstractmethod
     def plan(self) -> Sequence[Instruction]:
-        """The next round of work; empty when the phase is done. Called again whenever a round is used up."""
+        """The next round of work; empty when the phase is done. Called again whenever a round is used up.
+
+        It follows from the counters alone and changes nothing: a resumed run asks again, and the data module looks
+        ahead.
+        """
 
     @abstractmethod
     def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:

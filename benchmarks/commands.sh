@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# One command for every cell of every results table. A table's numbers are the final evaluations (summary.json) of these
+# runs; benchmarks/results/ keeps them with the curves of every seed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# README, "A maze that flat RL cannot solve": SPiRL and SAC after the same 100 000 env frames, seeds 0-2.
+python train.py -m method=spirl,sac env=maze env.task=small20 seed=0,1,2
+python -m benchmarks.collect runs benchmarks/results/maze_small20
+
+# docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
+python -m benchmarks.throughput --threads 1
+python -m benchmarks.throughput --threads 2

@@ -1,0 +1,104 @@
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_skills import checkpoint, config
+from lightning_skills.command import train
+from lightning_skills.testing import artefacts, check_method, interrupted_after, metrics
+
+ROOT = Path(__file__).parent.parent
+
+
+def draw():
+    return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random(), random.gauss(0, 1)
+
+
+def test_all_global_streams_are_restored():
+    random.gauss(0, 1)
+    np.random.normal()
+    streams = checkpoint.random_streams()
+    expected = draw()
+    assert draw() != expected
+    checkpoint.restore_random_streams(streams)
+    assert draw() == expected
+
+
+def test_the_newest_complete_checkpoint_counts(tmp_path):
+    for name, complete in (
+        ("updates_000000000009", True),
+        ("updates_000000000010", True),
+        ("updates_000000000011", False),
+    ):
+        (tmp_path / name).mkdir()
+        if complete:
+            (tmp_path / name / "COMPLETE").touch()
+    half_written = tmp_path / "updates_000000000012.tmp"
+    half_written.mkdir()
+    (half_written / "COMPLETE").touch()
+    assert checkpoint.newest(tmp_path).name == "updates_000000000010"
+    assert checkpoint.newest(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("left_out", ["random", "plan", "carrier", "rows"])
+def test_the_kit_notices_what_a_checkpoint_lacks(tmp_path, monkeypatch, left_out):
+    """Each part of the state matters: without it a resumed run differs."""
+    if left_out == "random":
+        monkeypatch.setattr(checkpoint, "restore_random_streams", lambda streams: None)
+    elif left_out == "plan":
+        monkeypatch.setattr("lightning_skills.data.plan.PlanStream.go_on_with", lambda self, remaining: None)
+    elif left_out == "carrier":
+        monkeypatch.setattr(
+            "lightning_skills.data.online.OnlineData.restore", lambda self, state, tensors, folder: None
+        )
+    else:
+        monkeypatch.setattr("lightning_skills.rows.Rows.restore", lambda self, state: None)
+    with pytest.raises((AssertionError, RuntimeError)):
+        check_method("spirl", "maze", tmp_path)
+
+
+def test_sigkill_at_any_moment_loses_nothing(tmp_path):
+    """Checkpoints are written all the time, so most kills hit one half-written."""
+    words = [
+        "method=reward_weighted",
+        "env=target",
+        "logging=csv",
+        "logging.progress=false",
+        "method.policy.frames=400",
+    ]
+    words += ["evaluation.episodes=2", "evaluation.interim_episodes=1", "logging.every_frames=50"]
+    whole, killed = ([*words, f"runs_dir={tmp_path / name}"] for name in ("whole", "killed"))
+    assert train(whole) == 0
+    command = [sys.executable, str(ROOT / "train.py"), *killed, "checkpoint.every_minutes=0"]
+    folder = tmp_path / "killed"
+    for minimum in (1, 100, 200):
+        process = subprocess.Popen(command, cwd=ROOT)
+        deadline = time.monotonic() + 100
+        while not [path for path in folder.rglob("COMPLETE") if updates_of(path) >= minimum]:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    assert train([*killed, "checkpoint.every_minutes=5"]) == 0
+    first, second = config.load(whole), config.load(killed)
+    assert metrics(first) == metrics(second)
+    mine, theirs = artefacts(first)["policy"].tensors, artefacts(second)["policy"].tensors
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def updates_of(complete):
+    name = complete.parent.name
+    return 0 if name.endswith(".tmp") else int(name.split("_")[1])
+
+
+def test_an_interrupted_run_was_really_interrupted(tmp_path):
+    words = ["method=reward_weighted", "env=target", "debug=smoke", "logging=csv", "logging.progress=false"]
+    with interrupted_after(3):
+        assert train([*words, f"runs_dir={tmp_path}"]) == 143
+    assert [path.parent.name for path in tmp_path.rglob("COMPLETE")] == ["updates_000000000003"]
