@@ -3,8 +3,9 @@
 Every class starts from the weights of ours, so that gradients can be compared. What is plain here: an LSTM cell called
 once a step with its output head every time; items drawn one by one from a list of dictionaries and collated; the KL to
 the prior as the mean of ten separate samples; the prior evaluated in every update; critics that are not frozen while
-the policy learns; optimizers and target networks that loop over parameters; every gradient checked for NaN and every
-loss read out, both in RL only.
+the policy learns; one optimizer per network; optimizers and target networks that loop over parameters; actions and
+gradients checked for NaN, and eleven numbers read out, both in RL only. What they do beside that (nested attribute
+dictionaries, copies of a batch, switching BatchNorm over and back in every pass) is left out.
 """
 
 import copy
@@ -86,9 +87,9 @@ class NumpyReplay:
 
 def plain_mlp(mlp: MLP) -> nn.Sequential:
     """The same network as a chain of modules, with copies of its weights and statistics."""
-    layers: list[nn.Module] = [mlp.first, nn.LeakyReLU(0.2)]
+    layers: list[nn.Module] = [mlp.first, nn.LeakyReLU(0.2, inplace=True)]
     for index, linear in enumerate(mlp.hidden):
-        layers += [linear, *([mlp.norms[index]] if mlp.norms else []), nn.LeakyReLU(0.2)]
+        layers += [linear, *([mlp.norms[index]] if mlp.norms else []), nn.LeakyReLU(0.2, inplace=True)]
     return copy.deepcopy(nn.Sequential(*layers, mlp.last)).requires_grad_(True)
 
 
@@ -122,6 +123,12 @@ def split(output: Tensor) -> tuple[Tensor, Tensor]:
 def log_prob(mean: Tensor, log_std: Tensor, value: Tensor) -> Tensor:
     """Log density per dimension."""
     return -0.5 * ((value - mean) / log_std.exp()) ** 2 - log_std - 0.5 * math.log(2 * math.pi)
+
+
+def check_numbers(tensors: Sequence[Tensor]) -> None:
+    """Raise RuntimeError if there is a NaN."""
+    if any(torch.isnan(tensor).any() for tensor in tensors):
+        raise RuntimeError("not a number")
 
 
 class PlainPretrain(nn.Module):
@@ -180,43 +187,50 @@ class PlainSkillRL(nn.Module):
         networks = [self.policy.parameters(), *(critic.parameters() for critic in self.critics), [self.log_alpha]]
         self.optimizers = [torch.optim.Adam(each, lr=self.options.lr, foreach=False) for each in networks]
 
-    def _act(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+    def _act(self, observation: Tensor) -> AttrDict:
         mean, log_std = split(self.policy(observation))
         u = mean + log_std.exp() * torch.randn_like(mean)
+        # The density after the tanh, which the divergence to the prior makes superfluous, is computed there too.
+        slope = math.log(2) + 2 * (math.log(2) - u - nn.functional.softplus(-2 * u))
+        density = torch.clamp(log_prob(mean, log_std, u).sum(-1), -20, 10) - slope.sum(-1)
+        skill = 2 * torch.tanh(u)
+        check_numbers([skill, density])
         prior = split(self.prior(observation))
         samples = [mean + log_std.exp() * torch.randn_like(mean) for _ in range(10)]
         differences = [log_prob(mean, log_std, x) - log_prob(prior[0].detach(), prior[1].detach(), x) for x in samples]
         kl = torch.stack([difference.sum(-1) for difference in differences]).mean(0)
-        return 2 * torch.tanh(u), torch.clamp(kl, -100, 100)
+        entropy = 0.5 + 0.5 * math.log(2 * math.pi) + log_std
+        return AttrDict(skill=skill, kl=torch.clamp(kl, -100, 100), density=density, entropy=entropy)
 
-    def losses(self, batch: Batch) -> list[Tensor]:
-        """Of policy, each critic and alpha, on transitions ``[B]``."""
+    def losses(self, batch: Batch) -> tuple[list[Tensor], Batch]:
+        """Of policy, each critic and alpha, on transitions ``[B]``; and what else is read out."""
         alpha = self.log_alpha.exp()
-        skill, kl = self._act(batch["observation"])
-        inputs = torch.cat([batch["observation"], skill], dim=-1)
-        policy_loss = (
-            -torch.min(*(critic(inputs) for critic in self.critics)).squeeze(-1) + alpha.detach() * kl
-        ).mean()
+        now = self._act(batch["observation"])
+        inputs = torch.cat([batch["observation"], now.skill], dim=-1)
+        smaller = torch.min(*(critic(inputs) for critic in self.critics)).squeeze(-1)
+        policy_loss = (-smaller + alpha.detach() * now.kl).mean()
         with torch.no_grad():
-            next_skill, next_kl = self._act(batch["next_observation"])
-            inputs = torch.cat([batch["next_observation"], next_skill], dim=-1)
-            value = torch.min(*(target(inputs) for target in self.targets)).squeeze(-1) - alpha * next_kl
+            following = self._act(batch["next_observation"])
+            inputs = torch.cat([batch["next_observation"], following.skill], dim=-1)
+            value = torch.min(*(target(inputs) for target in self.targets)).squeeze(-1) - alpha * following.kl
             target = batch["reward"].squeeze(-1) + (1 - batch["done"].squeeze(-1)) * self.options.discount * value
         inputs = torch.cat([batch["observation"], 2 * torch.tanh(batch["action"])], dim=-1)
-        critic_losses = [0.5 * ((critic(inputs).squeeze(-1) - target) ** 2).mean() for critic in self.critics]
-        return [policy_loss, *critic_losses, alpha * (self.delta - kl.mean()).detach()]
+        values = [critic(inputs).squeeze(-1) for critic in self.critics]
+        critic_losses = [0.5 * ((value - target) ** 2).mean() for value in values]
+        read_out = {"density": now.density, "entropy": now.entropy, "kl": now.kl, "target": target}
+        read_out |= {"alpha": alpha, "q1": values[0], "q2": values[1]}
+        return [policy_loss, *critic_losses, alpha * (self.delta - now.kl.mean()).detach()], read_out
 
     def update(self, batch: Batch) -> list[float]:
-        """One step of everything; the losses."""
-        losses = self.losses(batch)
+        """One step of everything; what is logged."""
+        losses, read_out = self.losses(batch)
         for optimizer, loss in zip(self.optimizers, losses, strict=True):
             optimizer.zero_grad()
             loss.backward()
             gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
-            if any(torch.isnan(gradient).any() for gradient in [loss, *gradients]):
-                raise RuntimeError("not a number")
+            check_numbers([loss, *gradients])
             optimizer.step()
         for critic, target in zip(self.critics, self.targets, strict=True):
             for parameter, follower in zip(critic.parameters(), target.parameters(), strict=True):
                 follower.data.copy_(self.options.tau * parameter.data + (1 - self.options.tau) * follower.data)
-        return [loss.item() for loss in losses]
+        return [value.mean().item() for value in [*losses, *read_out.values()]]

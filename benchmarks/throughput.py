@@ -100,10 +100,13 @@ def pretrain_multiply_adds(module: SkillPretrainModule) -> int:
 
 
 def rl_multiply_adds(module: SkillRLModule) -> int:
-    """Of one update: policy at both states, target critics, critics at the stored and at the policy's action."""
+    """Of one update: policy at both states, target critics, critics at the stored and at the policy's action.
+
+    At the policy's action, only the smaller critic of each transition passes a gradient on.
+    """
     one = cast(MLP, module.critics[0])
     policy, critic, first = weights(module.policy), weights(one), one.first.weight.numel()
-    actor = 4 * policy - module.policy.first.weight.numel() + 2 * 2 * critic
+    actor = 4 * policy - module.policy.first.weight.numel() + 3 * critic
     critics = 2 * critic + 2 * (3 * critic - first)
     return module.options.batch_size * (actor + critics)
 

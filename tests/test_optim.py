@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from lightning_skills.optim import FusedRAdam
+from lightning_skills.optim import FusedAdam, FusedRAdam
 
 
 def gradients(parameters, step):
@@ -12,12 +12,17 @@ def gradients(parameters, step):
         parameter.grad = (0.1 + step % 3) * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
 
 
+RADAM = (FusedRAdam, torch.optim.RAdam)
+ADAM = (FusedAdam, torch.optim.Adam)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_step_is_that_of_torch(dtype):
+@pytest.mark.parametrize("pair", [ADAM, RADAM], ids=["adam", "radam"])
+def test_every_step_is_that_of_torch(pair, dtype):
     torch.manual_seed(0)
     ours = [torch.randn(3, 4, dtype=dtype).requires_grad_(), torch.randn(5, dtype=dtype).requires_grad_()]
     theirs = copy.deepcopy(ours)
-    one, other = FusedRAdam(ours, lr=1e-2, eps=1e-2), torch.optim.RAdam(theirs, lr=1e-2, eps=1e-2)
+    one, other = (each(values, lr=1e-2, eps=1e-2) for each, values in zip(pair, (ours, theirs), strict=True))
     for step in range(40):
         for parameters, optimizer in ((ours, one), (theirs, other)):
             gradients(parameters, step)
@@ -25,17 +30,18 @@ def test_every_step_is_that_of_torch(dtype):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_it_goes_on_from_its_state():
+@pytest.mark.parametrize("optimizer", [FusedAdam, FusedRAdam])
+def test_it_goes_on_from_its_state(optimizer):
     torch.manual_seed(0)
     straight = [torch.randn(3, 4).requires_grad_()]
     broken = copy.deepcopy(straight)
-    first, second = FusedRAdam(straight), FusedRAdam(broken)
+    first, second = optimizer(straight), optimizer(broken)
     for step in range(12):
         if step == 6:
             state = copy.deepcopy(second.state_dict())
-            second = FusedRAdam(broken, lr=1.0)
+            second = optimizer(broken, lr=1.0)
             second.load_state_dict(state)
-        for parameters, optimizer in ((straight, first), (broken, second)):
+        for parameters, each in ((straight, first), (broken, second)):
             gradients(parameters, step)
-            optimizer.step()
+            each.step()
     assert torch.equal(straight[0], broken[0])

@@ -1,6 +1,12 @@
 """The multi-layer perceptron that priors, decoders, policies and critics are made of."""
 
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, cast
+
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 SLOPE = 0.2
@@ -37,13 +43,92 @@ class MLP(nn.Module):
         self.last = nn.Linear(width, outputs)
         self.apply(initialise)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[..., inputs]`` to ``[..., outputs]``; BatchNorm takes its statistics over all leading axes."""
+    def forward(self, x: Tensor, learning: int | None = None) -> Tensor:
+        """``[..., inputs]`` to ``[..., outputs]``; BatchNorm takes its statistics over all leading axes.
+
+        Args:
+            x: Input.
+            learning: See :class:`AffineChain`; not while BatchNorm is training.
+        """
         shape, x = x.shape[:-1], x.flatten(0, -2)
+        if self.norms and self.training:
+            return self._normalise(x).unflatten(0, shape)
+        return AffineChain.apply(x, learning, *chain(*self.affine_maps())).unflatten(0, shape)
+
+    def _normalise(self, x: Tensor) -> Tensor:
         x = functional.leaky_relu_(self.first(x), SLOPE)
-        for index, linear in enumerate(self.hidden):
-            x = linear(x)
-            if self.norms:
-                x = self.norms[index](x)
-            x = functional.leaky_relu_(x, SLOPE)
-        return self.last(x).unflatten(0, shape)
+        for linear, norm in zip(self.hidden, self.norms, strict=True):
+            x = functional.leaky_relu_(norm(linear(x)), SLOPE)
+        return self.last(x)
+
+    def affine_maps(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight ``[out, in]`` and bias ``[out]`` of each layer as it is in eval mode."""
+        hidden = cast(Iterable[nn.Linear], self.hidden)
+        if self.norms:
+            inner = [*map(fold, hidden, cast(Iterable[nn.BatchNorm1d], self.norms))]
+        else:
+            inner = [(linear.weight, linear.bias) for linear in hidden]
+        return [(self.first.weight, self.first.bias), *inner, (self.last.weight, self.last.bias)]
+
+
+def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the one affine map that a Linear without bias and an eval-mode BatchNorm after it make."""
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)
+    return linear.weight * scale[:, None], torch.addcmul(norm.bias, mean, scale, value=-1)
+
+
+class AffineChain(torch.autograd.Function):
+    """Affine maps with LeakyReLU between them, as one step of autograd.
+
+    An actor-critic's loss needs a critic twice, at stored actions to train the critic and at the policy's to train the
+    policy. Given ``learning``, one pass serves both: the first so many rows give gradients to weights and biases, the
+    other rows to the input. The smaller of two critics passes a gradient on and the other one gets zeros, so those
+    other rows are left out of the backward pass where their gradient is zero.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, learning: int | None, *parameters: Tensor) -> Tensor:
+        """``[n, in]`` to ``[n, out]``; ``parameters`` are weight and bias of one map after the other."""
+        weights, biases = parameters[::2], parameters[1::2]
+        inputs = [x]
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            inputs.append(functional.leaky_relu_(torch.addmm(bias, inputs[-1], weight.t()), SLOPE))
+        ctx.learning = learning
+        ctx.save_for_backward(*inputs, *weights)
+        return torch.addmm(biases[-1], inputs[-1], weights[-1].t())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the arguments of :meth:`forward` for that of its result ``[n, out]``."""
+        depth = len(ctx.saved_tensors) // 2
+        inputs, weights = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
+        train, steer = ctx.needs_input_grad[2], ctx.needs_input_grad[0]
+        rows, learning = None, len(grad) if train else 0
+        if ctx.learning is not None:
+            learning = ctx.learning
+            rows = torch.cat([torch.arange(learning, device=grad.device), learning + grad[learning:].any(1).nonzero().squeeze(1)])
+            grad = grad.index_select(0, rows)
+        gradients: list[Tensor | None] = []
+        for layer in reversed(range(depth)):
+            if train:
+                trained = grad[:learning]
+                gradients += [trained.sum(0), weight_gradient(trained, inputs[layer][:learning])]
+            else:
+                gradients += [None, None]
+            if layer:
+                output = inputs[layer] if rows is None else inputs[layer].index_select(0, rows)
+                grad = torch.ops.aten.leaky_relu_backward(grad @ weights[layer], output, SLOPE, True)
+        if not steer:
+            passed = None
+        elif rows is None:
+            passed = grad @ weights[0]
+        else:
+            passed = torch.zeros_like(inputs[0]).index_copy_(0, rows[learning:], grad[learning:] @ weights[0])
+        return passed, None, *reversed(gradients)
+
+
+def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
+    """Gradient ``[out, in]`` of a weight from those of the outputs ``[n, out]`` and the inputs ``[n, in]``."""
+    return grad.t() @ x

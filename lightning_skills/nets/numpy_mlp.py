@@ -1,11 +1,6 @@
 """An MLP in numpy, for the innermost loop of an environment, where torch's cost per call would dominate."""
 
-from collections.abc import Iterable, Iterator
-from typing import cast
-
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from lightning_skills.nets.mlp import MLP, SLOPE
 
@@ -22,7 +17,7 @@ class NumpyMLP:
     def __init__(self, mlp: MLP) -> None:
         self._layers = [
             (np.ascontiguousarray(weight.detach().cpu().numpy().T), bias.detach().cpu().numpy().copy())
-            for weight, bias in affine_maps(mlp)
+            for weight, bias in mlp.affine_maps()
         ]
 
     def __call__(self, x: Array) -> Array:
@@ -33,21 +28,3 @@ class NumpyMLP:
             x += inner_bias
             np.maximum(x, SLOPE * x, out=x)
         return x @ weight + bias
-
-
-def affine_maps(mlp: MLP) -> Iterator[tuple[Tensor, Tensor]]:
-    """Weight ``[out, in]`` and bias ``[out]`` of each layer in eval mode."""
-    yield mlp.first.weight, mlp.first.bias
-    hidden = cast(Iterable[nn.Linear], mlp.hidden)
-    if mlp.norms:
-        yield from map(fold, hidden, cast(Iterable[nn.BatchNorm1d], mlp.norms))
-    else:
-        yield from ((linear.weight, linear.bias) for linear in hidden)
-    yield mlp.last.weight, mlp.last.bias
-
-
-def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one affine map that a Linear without bias and an eval-mode BatchNorm after it make."""
-    mean, variance, _ = norm.buffers()
-    scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    return linear.weight * scale[:, None], norm.bias - mean * scale

@@ -55,26 +55,15 @@ class SkillPretrainModule(PhaseModule):
 
     def update(self, batch: TensorDict) -> Metrics:
         """One step on windows ``[B, H + 1]`` of "observation" and "action"; the last step of a window is not used."""
-        loss, metrics = self._loss(batch)
+        states, actions = batch["observation"][:, :-1], batch["action"][:, :-1]
+        output = self.model(states, actions)
+        loss, metrics = skill_vae_loss(
+            output.action, actions, output.posterior, output.skill, output.prior, beta=self.options.beta
+        )
         early = self.updates < self.options.clip_updates
         self.step(self.optimizer, loss, max_norm=self.options.clip_norm if early else None)
-        return metrics
-
-    @torch.no_grad()
-    def validate(self, batch: TensorDict) -> Metrics:
-        """The metrics of windows that were held out, with BatchNorm in eval mode."""
-        self.model.eval()
-        _, metrics = self._loss(batch)
-        self.model.train(self.training)
         return metrics
 
     def artefact(self) -> Artefact:
         """The skill model."""
         return self.model.to_artefact()
-
-    def _loss(self, batch: TensorDict) -> tuple[torch.Tensor, Metrics]:
-        states, actions = batch["observation"][:, :-1], batch["action"][:, :-1]
-        output = self.model(states, actions)
-        return skill_vae_loss(
-            output.action, actions, output.posterior, output.skill, output.prior, beta=self.options.beta
-        )

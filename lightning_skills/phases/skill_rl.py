@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +24,9 @@ from lightning_skills.losses.skill_rl import (
 )
 from lightning_skills.nets.gaussian import Gaussian, squash, unsquash
 from lightning_skills.nets.mlp import MLP
-from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
+from lightning_skills.nets.numpy_mlp import NumpyMLP
+from lightning_skills.nets.skill_model import SkillModel
+from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
 from lightning_skills.phases.options import SkillRLOptions
 
@@ -61,6 +63,10 @@ class SkillRLModule(PhaseModule):
         )
         self.target_critics = copy.deepcopy(self.critics)
         self.log_alpha = nn.Parameter(torch.tensor(math.log(self.options.initial_alpha)))
+        # In numpy: transitions come a few at a time, where torch's cost per call would dominate.
+        self._numpy_prior = (
+            NumpyMLP(self.skills.prior_net) if self.skills and self.options.regulariser == "prior" else None
+        )
         self.keep_frozen(self.target_critics, *([self.skills] if self.skills else []))
 
     def _load_skills(self) -> SkillModel | None:
@@ -124,13 +130,16 @@ class SkillRLModule(PhaseModule):
         u = uniform if self.options.bound is None else unsquash(self.options.bound * uniform, self.options.bound)
         return u, state, TensorDict({}, batch_size=observation.batch_size)
 
-    @torch.no_grad()
     def annotate(self, transitions: TensorDict) -> TensorDict:
         """Add mean and log std of the frozen prior at both states, if it regularises."""
-        if self.options.regulariser == "prior" and self.skills:
-            for part in (transitions, transitions["next"]):
-                prior = self.skills.prior(part["observation"])
-                part.update({"prior_mean": prior.mean, "prior_log_std": prior.log_std})
+        if self._numpy_prior is None:
+            return transitions
+        both = torch.cat([transitions["observation"], transitions["next", "observation"]])
+        prior = Gaussian.from_output(torch.from_numpy(self._numpy_prior(both.numpy())))
+        for part, mean, log_std in zip(
+            (transitions, transitions["next"]), prior.mean.chunk(2), prior.log_std.chunk(2), strict=True
+        ):
+            part.update({"prior_mean": mean, "prior_log_std": log_std})
         return transitions
 
     # Plan
@@ -159,40 +168,43 @@ class SkillRLModule(PhaseModule):
     # Learning
 
     def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
-        """Adam of policy, critics (one over both equals one each) and alpha."""
-        groups: list[Iterable[Tensor]] = [self.policy.parameters(), self.critics.parameters(), [self.log_alpha]]
-        self.actor_optimizer, self.critic_optimizer, self.alpha_optimizer = (
-            torch.optim.Adam(group, lr=self.options.lr, fused=True) for group in groups
-        )
-        return [self.actor_optimizer, self.critic_optimizer, self.alpha_optimizer]
+        """Adam of policy, critics and alpha; one over all equals one each."""
+        parameters = [*self.policy.parameters(), *self.critics.parameters(), self.log_alpha]
+        self.optimizer = FusedAdam(parameters, lr=self.options.lr)
+        return [self.optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:
         """One step of policy, critics, alpha and target critics on transitions ``[B]``.
 
-        All losses are computed before any step. The policy's step comes first: its graph holds the critics' weights,
-        which their own step overwrites.
+        No parameter gets a gradient from more than one of the losses, so one backward pass of their sum is that of
+        each.
         """
         observation, alpha = batch["observation"], self.log_alpha.detach().exp()
         policy = self._policy(observation)
         u = policy.rsample()
         divergence = self._divergence(policy, u, batch)
         target = self._target(batch["next"], alpha)
-        losses = {
-            self.actor_optimizer: actor_loss(self._values(self.critics, observation, u), divergence, alpha),
-            self.critic_optimizer: critic_loss(self._values(self.critics, observation, batch["action"]), target),
-            self.alpha_optimizer: alpha_loss(self.log_alpha, divergence, self.target_divergence),
-        }
-        for optimizer, (loss, _) in losses.items():
-            self.step(optimizer, loss)
+        recorded, proposed = self._values(observation, batch["action"], u)
+        losses = [
+            actor_loss(proposed, divergence, alpha),
+            critic_loss(recorded, target),
+            alpha_loss(self.log_alpha, divergence, self.target_divergence),
+        ]
+        self.step(self.optimizer, torch.stack([loss for loss, _ in losses]).sum())
         self._track()
-        return {name: value for _, metrics in losses.values() for name, value in metrics.items()}
+        return {name: value for _, metrics in losses for name, value in metrics.items()}
 
     def _policy(self, observation: Tensor) -> Gaussian:
         return Gaussian.from_output(self.policy(observation))
 
-    def _values(self, critics: nn.ModuleList, observation: Tensor, u: Tensor) -> list[Tensor]:
-        inputs = torch.cat([observation, squash(u, self.options.bound)], dim=-1)
-        return [critic(inputs).squeeze(-1) for critic in critics]
+    def _values(self, observation: Tensor, action: Tensor, u: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each critic at recorded actions, to train it, and at the policy's, to train that, each ``[B]``."""
+        inputs = self._critic_inputs(torch.cat([observation, observation]), torch.cat([action, u]))
+        values = [critic(inputs, learning=len(observation)).squeeze(-1).chunk(2) for critic in self.critics]
+        return [recorded for recorded, _ in values], [proposed for _, proposed in values]
+
+    def _critic_inputs(self, observation: Tensor, u: Tensor) -> Tensor:
+        return torch.cat([observation, squash(u, self.options.bound)], dim=-1)
 
     def _divergence(self, policy: Gaussian, u: Tensor, part: TensorDict) -> Tensor:
         if self.options.regulariser == "entropy":
@@ -204,7 +216,8 @@ class SkillRLModule(PhaseModule):
     def _target(self, following: TensorDict, alpha: Tensor) -> Tensor:
         policy = self._policy(following["observation"])
         u = policy.rsample()
-        value = torch.minimum(*self._values(self.target_critics, following["observation"], u))
+        inputs = self._critic_inputs(following["observation"], u)
+        value = torch.minimum(*(critic(inputs).squeeze(-1) for critic in self.target_critics))
         divergence = self._divergence(policy, u, following)
         reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
         return td_target(reward, terminated, value, divergence, alpha, self.options.discount)
@@ -227,18 +240,3 @@ class SkillRLModule(PhaseModule):
         if self.skills:
             tensors |= {f"skills.{name}": tensor for name, tensor in self.skills.state_dict().items()}
         return Artefact("policy", settings, tensors)
-
-
-def load_policy(artefact: Artefact) -> tuple[MLP, SkillModel | None]:
-    """Policy and skills of a "policy" artefact, in eval mode; the skills are None for primitive actions."""
-    parts: dict[str, dict[str, Tensor]] = {"policy": {}, "skills": {}}
-    for name, tensor in artefact.tensors.items():
-        part, _, inner = name.partition(".")
-        parts[part][inner] = tensor
-    policy = MLP(**artefact.settings["policy"])
-    policy.load_state_dict(parts["policy"])
-    if artefact.settings["skills"] is None:
-        return policy.eval(), None
-    skills = SkillModel(SkillModelSettings(**artefact.settings["skills"]))
-    skills.load_state_dict(parts["skills"])
-    return policy.eval(), skills.eval()

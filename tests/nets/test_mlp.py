@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_skills.nets.mlp import MLP
+from lightning_skills.nets.mlp import MLP, AffineChain
 from lightning_skills.nets.numpy_mlp import NumpyMLP
 
 
@@ -67,3 +67,37 @@ def test_the_numpy_copy_keeps_its_weights():
         for parameter in mlp.parameters():
             parameter.add_(1.0)
     np.testing.assert_array_equal(copied(x), before)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_the_gradients_of_a_chain_are_right(normalised):
+    torch.manual_seed(0)
+    mlp = with_used_statistics(MLP(3, 2, layers=2, width=5, normalised=normalised)).double()
+    parameters = [parameter.detach().requires_grad_() for layer in mlp.affine_maps() for parameter in layer]
+    x = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, *maps: AffineChain.apply(x, None, *maps), (x, *parameters))
+    found = torch.autograd.grad(mlp(x).square().sum(), [x, *mlp.parameters()])
+    expected = torch.autograd.grad(layer_by_layer(mlp, x).square().sum(), [x, *mlp.parameters()])
+    torch.testing.assert_close(found, expected)
+
+
+def test_one_pass_teaches_by_some_rows_and_steers_by_the_others():
+    torch.manual_seed(0)
+    mlp = MLP(3, 1, layers=2, width=5).double()
+    x = torch.randn(10, 3, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(10, 1, dtype=torch.float64)
+    weights[[6, 7, 9]] = 0
+    out = mlp(x, learning=4)
+    found = torch.autograd.grad((weights * out).sum(), [x, *mlp.parameters()])
+    reference = layer_by_layer(mlp, x)
+    taught = torch.autograd.grad((weights * reference)[:4].sum(), [*mlp.parameters()], retain_graph=True)
+    (steered,) = torch.autograd.grad((weights * reference)[4:].sum(), x)
+    torch.testing.assert_close(out, reference)
+    torch.testing.assert_close(found, (steered, *taught))
+
+
+def test_a_chain_without_trained_maps_passes_the_gradient_on():
+    mlp = MLP(3, 2, layers=1, width=5).requires_grad_(False)
+    x = torch.randn(4, 3, requires_grad=True)
+    (found,) = torch.autograd.grad(mlp(x).sum(), x)
+    torch.testing.assert_close(found, torch.autograd.grad(layer_by_layer(mlp, x).sum(), x)[0])

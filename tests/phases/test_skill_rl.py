@@ -14,7 +14,7 @@ from lightning_skills.nets.mlp import MLP
 from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
 from lightning_skills.phases.base import Collect, PhaseContext, Update
 from lightning_skills.phases.options import SkillRLOptions
-from lightning_skills.phases.skill_rl import SkillRLModule, load_policy
+from lightning_skills.phases.skill_rl import SkillRLModule
 
 SIZES = SkillModelSettings(
     state_dim=3, action_dim=2, horizon=4, latent_dim=5, encoder_width=8, width=16, decoder_layers=1, prior_layers=2
@@ -63,7 +63,7 @@ def observation(items: int = 4) -> TensorDict:
 def test_the_policy_starts_as_the_prior():
     module, x = build(), torch.randn(6, 3)
     assert torch.equal(module.policy(x), module.skills.prior_net(x))
-    assert module.update(transitions(module))["divergence"].item() == 0
+    assert module.update(transitions(module))["divergence"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_batchnorm_statistics_stay_and_its_affine_part_is_trained():
@@ -89,8 +89,8 @@ def test_the_prior_is_annotated_at_both_ends_of_a_transition():
     batch = transitions(module)
     for part in (batch, batch["next"]):
         prior = module.skills.prior(part["observation"])
-        assert torch.equal(part["prior_mean"], prior.mean)
-        assert torch.equal(part["prior_log_std"], prior.log_std)
+        torch.testing.assert_close(part["prior_mean"], prior.mean)
+        torch.testing.assert_close(part["prior_log_std"], prior.log_std)
     assert "prior_mean" not in transitions(build(FLAT))
 
 
@@ -189,7 +189,7 @@ def test_the_actor_step_computes_no_weight_gradients_of_the_critics():
     passes = 2 * policy + (2 * policy - first)  # at s and s'; backward but for the input
     passes += 2 * critic  # targets at s'
     passes += 2 * critic + 2 * (2 * critic - critic_first)  # at (s, z), and backward
-    passes += 2 * critic + 2 * critic  # at (s, pi(s)), and backward to the action alone
+    passes += 2 * critic + critic  # at (s, pi(s)), and backward to the action alone through the smaller critic alone
     assert counter.get_total_flops() == 2 * 12 * passes
 
 
@@ -242,15 +242,25 @@ def test_how_the_environment_executes_an_action():
     assert (flat.low_level, flat.horizon, flat.action_dim, flat.bound) == (None, 1, 2, 1.0)
 
 
-def test_what_it_hands_on_acts_alike(tmp_path):
+def test_it_hands_on_policy_and_skills(tmp_path):
     for options in (SPIRL, FLAT):
         module = build(options)
         module.update(transitions(module))
         module.artefact().save(tmp_path / "policy")
-        policy, skill_model = load_policy(Artefact.load(tmp_path / "policy", "policy"))
+        artefact = Artefact.load(tmp_path / "policy", "policy")
+        parts: dict[str, dict[str, torch.Tensor]] = {"policy": {}, "skills": {}}
+        for name, tensor in artefact.tensors.items():
+            part, _, inner = name.partition(".")
+            parts[part][inner] = tensor
+        policy = MLP(**artefact.settings["policy"]).eval()
+        policy.load_state_dict(parts["policy"])
         x = torch.randn(4, 3)
         assert torch.equal(policy(x), module.policy(x))
-        assert (skill_model is None) == (options is FLAT)
+        if options is SPIRL:
+            SkillModel(SkillModelSettings(**artefact.settings["skills"])).load_state_dict(parts["skills"])
+        else:
+            assert artefact.settings["skills"] is None
+            assert not parts["skills"]
 
 
 def test_contradictory_options_are_refused():
