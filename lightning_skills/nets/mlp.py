@@ -108,7 +108,9 @@ class AffineChain(torch.autograd.Function):
         rows, learning = None, len(grad) if train else 0
         if ctx.learning is not None:
             learning = ctx.learning
-            rows = torch.cat([torch.arange(learning, device=grad.device), learning + grad[learning:].any(1).nonzero().squeeze(1)])
+            rows = torch.cat(
+                [torch.arange(learning, device=grad.device), learning + grad[learning:].any(1).nonzero().squeeze(1)]
+            )
             grad = grad.index_select(0, rows)
         gradients: list[Tensor | None] = []
         for layer in reversed(range(depth)):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.nets.gaussian import Gaussian
+from lightning_skills.nets.lstm import last_output
 from lightning_skills.nets.mlp import MLP, initialise
 from lightning_skills.nets.numpy_mlp import NumpyMLP
 
@@ -86,13 +87,9 @@ class SkillEncoder(nn.Module):
         """The posterior ``[B, d]`` of ``[B, H, A + S]``."""
         weight_input, weight_hidden, bias_input, bias_hidden = self.lstm.parameters()
         weight = weight_input @ self.embedding.weight
-        bias = torch.addmv(bias_input, weight_input, self.embedding.bias)
-        initial = sequence.new_zeros(1, len(sequence), self.lstm.hidden_size)
-        parameters = [weight, weight_hidden, bias, bias_hidden]
-        output, _, _ = torch.lstm(
-            sequence.transpose(0, 1), (initial, initial), parameters, True, 1, 0.0, self.training, False, False
-        )
-        return Gaussian.from_output(self.posterior(self.head(output[-1])))
+        bias = torch.addmv(bias_input + bias_hidden, weight_input, self.embedding.bias)
+        output = last_output(sequence.transpose(0, 1), weight, weight_hidden, bias)
+        return Gaussian.from_output(self.posterior(self.head(output)))
 
 
 class SkillModel(nn.Module):
