@@ -1,10 +1,11 @@
-"""Speed of SPiRL's updates against a plain version in the structure of the authors' code, in one run.
+"""Speed of SPiRL's updates against a plain version in the structure of the authors' code; of mazes; of a whole phase.
 
     python -m benchmarks.throughput [--threads 1] [--seconds 0.5] [--rounds 15]
 
 Both sides and a matrix product run in turns (A B C A B C ...), so that drift of the machine hits all; a ratio is the
 median over the rounds, beside its quartiles. The floor is the time that the multiply-adds of our step would
-take at the rate of the matrix product; "x floor" is our time over it.
+take at the rate of the matrix product; "x floor" is our time over it. Then frames per second of the maze against
+gymnasium-robotics' PointMaze, in turns too, and of SPiRL's RL phase with everything around an update.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
+from benchmarks.frames import point_maze, whole_phase, worlds
 from benchmarks.plain import NumpyReplay, PlainPretrain, PlainSkillRL, WindowDataset
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.data.offline import OfflineData
@@ -28,6 +30,7 @@ from lightning_skills.phases.base import PhaseContext, Update
 from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
 from lightning_skills.phases.skill_rl import SkillRLModule
+from lightning_skills.quiet import quiet
 
 TRAJECTORIES, LENGTH, TRANSITIONS = 600, 220, 20_000
 Step = Callable[[], object]
@@ -219,8 +222,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one window")
     parser.add_argument("--rounds", type=int, default=15, help="windows of each side")
     arguments = parser.parse_args()
+    quiet()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
+    updates(arguments)
+    mazes(arguments)
+    print(f"\nSPiRL's RL phase in the small maze: {whole_phase()}")
+
+
+def updates(arguments: argparse.Namespace) -> None:
+    """Print the table of the updates."""
     print(
         f"updates/s on {arguments.threads} thread(s), batch 128 (pre-training) and 256 (RL); the authors' own figures"
     )
@@ -236,6 +247,19 @@ def main() -> None:
                 f"| {spread(floor)} | {np.median(product) / 1e9:.0f} | {shape.authors.get(comparison.name, '')} |",
                 flush=True,
             )
+
+
+def mazes(arguments: argparse.Namespace) -> None:
+    """Print the table of the mazes; neither side uses more than one core."""
+    sizes = (1, 8, 64, 1024)
+    steps = [*map(worlds, sizes), point_maze()]
+    for step in steps:
+        rate(step, arguments.seconds / 4)
+    *ours, theirs = np.array([[rate(step, arguments.seconds) for step in steps] for _ in range(arguments.rounds)]).T
+    print("\n| worlds | ours frames/s | PointMaze frames/s | ours / PointMaze |")
+    print("|---|---|---|---|")
+    for size, rates in zip(sizes, ours, strict=True):
+        print(f"| {size} | {spread(size * rates, 0)} | {spread(theirs, 0)} | {spread(size * rates / theirs, 1)} |")
 
 
 if __name__ == "__main__":
