@@ -105,13 +105,13 @@ class AffineChain(torch.autograd.Function):
         depth = len(ctx.saved_tensors) // 2
         inputs, weights = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
         train, steer = ctx.needs_input_grad[2], ctx.needs_input_grad[0]
-        rows, learning = None, len(grad) if train else 0
-        if ctx.learning is not None:
-            learning = ctx.learning
-            rows = torch.cat(
-                [torch.arange(learning, device=grad.device), learning + grad[learning:].any(1).nonzero().squeeze(1)]
-            )
+        rows, learning = None, len(grad) if ctx.learning is None else ctx.learning
+        if ctx.learning is not None and steer:
+            rows = torch.arange(learning, device=grad.device)
+            rows = torch.cat([rows, learning + grad[learning:].any(1).nonzero().squeeze(1)])
             grad = grad.index_select(0, rows)
+        elif ctx.learning is not None:
+            grad, inputs = grad[:learning], [each[:learning] for each in inputs]
         gradients: list[Tensor | None] = []
         for layer in reversed(range(depth)):
             if train:

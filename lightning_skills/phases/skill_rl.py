@@ -117,7 +117,7 @@ class SkillRLModule(PhaseModule):
     @torch.no_grad()
     def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
         """``u`` ``[N, d]`` of the policy: a sample if ``explore``, else the mean."""
-        policy = self._policy(observation["observation"])
+        policy = Gaussian.from_output(self.policy(observation["observation"]))
         u = policy.rsample() if explore else policy.mean
         return u, state, TensorDict({}, batch_size=observation.batch_size)
 
@@ -180,10 +180,8 @@ class SkillRLModule(PhaseModule):
         each.
         """
         observation, alpha = batch["observation"], self.log_alpha.detach().exp()
-        policy = self._policy(observation)
-        u = policy.rsample()
-        divergence = self._divergence(policy, u, batch)
-        target = self._target(batch["next"], alpha)
+        u, divergence, next_u, next_divergence = self._propose(batch)
+        target = self._target(batch["next"], next_u, next_divergence, alpha)
         recorded, proposed = self._values(observation, batch["action"], u)
         losses = [
             actor_loss(proposed, divergence, alpha),
@@ -194,8 +192,16 @@ class SkillRLModule(PhaseModule):
         self._track()
         return {name: value for _, metrics in losses for name, value in metrics.items()}
 
-    def _policy(self, observation: Tensor) -> Gaussian:
-        return Gaussian.from_output(self.policy(observation))
+    def _propose(self, batch: TensorDict) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The policy's ``u`` ``[B, d]`` and its divergence ``[B]`` at s, and both at s', in one pass.
+
+        Those at s' are for the target, so nothing there has to be differentiated.
+        """
+        items, both = len(batch), join(batch, "observation")
+        policy = Gaussian.from_output(self.policy(both, learning=items))
+        u = policy.rsample()
+        divergence = self._divergence(policy, u, batch)
+        return u[:items], divergence[:items], u[items:], divergence[items:]
 
     def _values(self, observation: Tensor, action: Tensor, u: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Of each critic at recorded actions, to train it, and at the policy's, to train that, each ``[B]``."""
@@ -206,19 +212,16 @@ class SkillRLModule(PhaseModule):
     def _critic_inputs(self, observation: Tensor, u: Tensor) -> Tensor:
         return torch.cat([observation, squash(u, self.options.bound)], dim=-1)
 
-    def _divergence(self, policy: Gaussian, u: Tensor, part: TensorDict) -> Tensor:
+    def _divergence(self, policy: Gaussian, u: Tensor, batch: TensorDict) -> Tensor:
         if self.options.regulariser == "entropy":
             return negative_entropy(policy, u, self.options.bound)
         kl = analytic_kl if self.options.kl_estimator == "analytic" else sampled_kl
-        return kl(policy, Gaussian(part["prior_mean"], part["prior_log_std"]))
+        return kl(policy, Gaussian(join(batch, "prior_mean"), join(batch, "prior_log_std")))
 
     @torch.no_grad()
-    def _target(self, following: TensorDict, alpha: Tensor) -> Tensor:
-        policy = self._policy(following["observation"])
-        u = policy.rsample()
+    def _target(self, following: TensorDict, u: Tensor, divergence: Tensor, alpha: Tensor) -> Tensor:
         inputs = self._critic_inputs(following["observation"], u)
         value = torch.minimum(*(critic(inputs).squeeze(-1) for critic in self.target_critics))
-        divergence = self._divergence(policy, u, following)
         reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
         return td_target(reward, terminated, value, divergence, alpha, self.options.discount)
 
@@ -240,3 +243,8 @@ class SkillRLModule(PhaseModule):
         if self.skills:
             tensors |= {f"skills.{name}": tensor for name, tensor in self.skills.state_dict().items()}
         return Artefact("policy", settings, tensors)
+
+
+def join(batch: TensorDict, key: str) -> Tensor:
+    """A quantity of transitions ``[B]`` at s, then at s', ``[2 B, ...]``."""
+    return torch.cat([batch[key], batch["next"][key]])

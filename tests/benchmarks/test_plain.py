@@ -72,16 +72,16 @@ def test_both_pretraining_updates_leave_the_same_weights():
     torch.testing.assert_close(fast.model.prior_net.last.weight, plain.prior[-1].weight, rtol=1e-3, atol=1e-4)
 
 
-def test_the_fast_rl_update_has_the_gradients_of_the_plain_one():
+def test_the_fast_rl_update_has_the_gradients_of_the_plain_one(monkeypatch):
+    # The order of draws is free, so the noise must not depend on it.
+    monkeypatch.setattr(torch, "randn_like", lambda x: torch.linspace(-0.5, 0.8, x.shape[-1]).expand_as(x))
     fast = skill_rl()
     plain = PlainSkillRL(fast)
     now = {"observation": torch.randn(8, 6), "action": torch.randn(8, 4)}
     observation, reward, terminated = torch.randn(8, 6), torch.rand(8, 1), torch.rand(8, 1) < 0.5
     following = TensorDict({"observation": observation, "reward": reward, "terminated": terminated}, [8])
     batch = fast.annotate(TensorDict({**now, "next": following}, [8]))
-    torch.manual_seed(1)
     fast.update(batch)
-    torch.manual_seed(1)
     losses, _ = plain.losses({**now, "next_observation": observation, "reward": reward, "done": terminated.float()})
     pairs = [
         (losses[0], fast.policy.parameters(), plain.policy.parameters()),

@@ -108,8 +108,8 @@ def reference_gradients(module: SkillRLModule, batch: TensorDict, delta: float) 
         if skillful:
             prior = torch.distributions.Normal(part["prior_mean"], part["prior_log_std"].exp())
             return torch.distributions.kl_divergence(pi, prior).sum(-1), squashed
-        slope = options.bound * (1 - torch.tanh(u) ** 2)
-        return (pi.log_prob(u) - slope.log()).sum(-1), squashed
+        slope = options.bound * (1 - torch.tanh(u.double()) ** 2)
+        return (pi.log_prob(u) - slope.log().float()).sum(-1), squashed
 
     alpha = log_alpha.exp()
     divergence, action = divergence_and_action(batch)
@@ -139,7 +139,9 @@ def reference_gradients(module: SkillRLModule, batch: TensorDict, delta: float) 
 
 
 @pytest.mark.parametrize("options", [SPIRL, FLAT], ids=["prior", "entropy"])
-def test_one_update_takes_exactly_the_gradients_of_the_formulas(options):
+def test_one_update_takes_exactly_the_gradients_of_the_formulas(options, monkeypatch):
+    # The order of draws is free, so the noise must not depend on it.
+    monkeypatch.setattr(torch, "randn_like", lambda x: torch.linspace(-0.5, 0.8, x.shape[-1]).expand_as(x))
     module = build(options)
     delta = 1.0 if options is SPIRL else 2.0  # SAC: dim(A)
     with torch.no_grad():
@@ -149,9 +151,7 @@ def test_one_update_takes_exactly_the_gradients_of_the_formulas(options):
             target.copy_(critic + 0.1 * torch.randn_like(critic))
         module.log_alpha.fill_(-1.0)
     batch = transitions(module)
-    torch.manual_seed(2)
     expected = reference_gradients(module, batch, delta)
-    torch.manual_seed(2)
     module.update(batch)
     found = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
     assert found.keys() == expected.keys()
