@@ -70,8 +70,9 @@ class GymnasiumBatch(BatchEnv):
 
     Observations and actions must be flat boxes; actions in [-1, 1] are rescaled to the bounds of the box. A step counts
     as success if ``info["success"]`` or ``info["is_success"]`` says so. Only MuJoCo environments can hand over their
-    state, and only what MuJoCo and their random stream hold of it; body poses, which gymnasium reads one simulator step
-    late, are those of the state itself after it was set, so that a reward computed from them may shift once.
+    state, and only what MuJoCo and their random stream hold of it, not their wrappers; body poses, which gymnasium
+    reads one simulator step late, are those of the state itself after it was set, so that a reward computed from them
+    may shift once.
 
     Args:
         env_id: The registered id.
@@ -89,7 +90,7 @@ class GymnasiumBatch(BatchEnv):
         if not limit:
             raise InputError(f"gymnasium id {env_id!r} has no time limit: give a horizon")
         self._id = env_id
-        self.envs = [gymnasium.make(_spec(env_id), max_episode_steps=-1, **options).unwrapped for _ in seeds]
+        self.envs = [gymnasium.make(_spec(env_id), max_episode_steps=-1, **options) for _ in seeds]
         self._low, self._high = _action_bounds(env_id, self.envs[0].action_space)
         observed = _flat_box(env_id, "observations", self.envs[0].observation_space).shape
         self.info = EnvInfo({"observation": observed}, len(self._low), limit)
@@ -132,7 +133,7 @@ class GymnasiumBatch(BatchEnv):
         self._observation = state["last"].copy()
 
     def _simulator(self, world: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
-        env = self.envs[world]
+        env = self.envs[world].unwrapped
         if not isinstance(env, MujocoEnv):
             raise InputError(f"gymnasium id {self._id!r} is no MuJoCo environment: its state cannot be saved")
         return env.model, env.data

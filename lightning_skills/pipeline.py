@@ -204,7 +204,8 @@ class Pipeline:
 
     def _seeds(self, phase: Phase, worlds: int) -> list[int]:
         index = self._run.method.phases.index(phase)
-        return np.random.SeedSequence([self._config.seed, index, 0]).generate_state(worlds).tolist()
+        # The last entry keeps these apart from the evaluation's: trailing zeros would not count.
+        return np.random.SeedSequence([self._config.seed, index, 1]).generate_state(worlds).tolist()
 
     def _fit(
         self, phase: Phase, module: PhaseModule, data: OfflineData | OnlineData, tracker: MLflowTracker | None

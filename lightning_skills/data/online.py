@@ -132,8 +132,7 @@ class OnlineData(LightningDataModule):
         transitions = step.exclude("next", "done", "terminated", "truncated", "frames", "success")
         transitions = transitions.set("next", following.select(*keys))
         with torch.no_grad():
-            annotated = self.module.annotate(transitions.to(self.module.device))
-            self.replays[into].extend(annotated.cpu())
+            self.replays[into].extend(self.module.annotate(transitions))
         totals = torch.tensor([int(columns[2].sum()), len(columns[2])])
         if self.module.context.world_size > 1:
             torch.distributed.all_reduce(totals)

@@ -17,8 +17,8 @@ class SpirlConfig:
 PRESETS: dict[str, Overrides] = {
     # On states, whose posterior needs no images, a tenth of the authors' 1.2M updates.
     "maze": {"skills.updates": 100_000},
-    # Minutes on two cores. Chosen on seeds 100 to 102: SkiMo's beta for states; a looser, sooner released prior, which is
-    # enough in a maze where it finds the goal now and then; more updates from fewer frames.
+    # Minutes on two cores. Chosen on seeds 100 to 102: SkiMo's beta for states; a looser, sooner released prior, which
+    # is enough in a maze where it finds the goal now and then; more updates from fewer frames.
     "maze/small20": {
         "skills.beta": 1e-3,
         "skills.updates": 12_000,
