@@ -153,7 +153,7 @@ class PhaseModule(LightningModule, ABC):
         return TensorDict({}, batch_size=[worlds])
 
     def annotate(self, transitions: TensorDict) -> TensorDict:
-        """Add to freshly collected transitions ``[n]`` (on the CPU) what is computed once for each and stored with it."""
+        """Add to fresh transitions ``[n]``, which are on the CPU, what is computed once for each and stored with it."""
         return transitions
 
     def keep_frozen(self, *modules: nn.Module) -> None:
