@@ -63,6 +63,48 @@ def test_the_decoder_sees_the_state_of_each_step_and_the_prior_only_the_first(mo
     assert not torch.equal(model(states, actions).posterior.mean, model(changed, actions).posterior.mean)
 
 
+def test_the_prior_knows_the_first_state_and_no_other(model):
+    model.eval()
+    states, actions = torch.randn(2, 5, 4), torch.randn(2, 5, 2)
+    prior = model(states, actions).prior
+    for step in range(5):
+        changed = states.clone()
+        changed[:, step] += 1
+        other = model(changed, actions).prior
+        assert all(torch.equal(*pair) != (step == 0) for pair in zip(prior, other, strict=True))
+
+
+def test_the_decoder_is_given_a_sample_of_the_posterior_and_not_its_mean(model):
+    model.eval()
+    states, actions = torch.randn(2, 5, 4), torch.randn(2, 5, 2)
+    one, other = model(states, actions), model(states, actions)
+    assert torch.equal(one.posterior.mean, other.posterior.mean)
+    assert not torch.equal(one.skill, other.skill)
+    for output in (one, other):
+        torch.testing.assert_close(output.action, model.decode(states, output.skill))
+    assert not one.action.isclose(other.action).any()
+
+
+def test_reconstruction_trains_the_encoder_through_the_sample(model):
+    states, actions = torch.randn(6, 5, 4), torch.randn(6, 5, 2)
+    error = (model(states, actions).action - actions).square().mean()
+    gradients = torch.autograd.grad(error, [*model.encoder.parameters()])
+    assert all(gradient.abs().max() > 0 for gradient in gradients)
+    to_mean, to_log_std = gradients[-1].chunk(2)
+    assert (to_mean != 0).all()
+    assert (to_log_std != 0).all()
+
+
+def test_linear_maps_of_the_encoder_start_xavier_normal_without_bias():
+    torch.manual_seed(0)
+    encoder = SkillEncoder(150, latent_dim=100, encoder_width=250, width=200)
+    for linear in (encoder.embedding, encoder.head, encoder.posterior):
+        spread = (2 / (linear.in_features + linear.out_features)) ** 0.5
+        assert linear.weight.std().item() == pytest.approx(spread, rel=0.02)
+        assert (linear.weight.abs() < spread).float().mean().item() == pytest.approx(0.683, abs=0.01), "not normal"
+        assert not linear.bias.any()
+
+
 def test_the_low_level_policy_is_the_decoder_in_eval_mode(model):
     for _ in range(3):
         model.decode(torch.randn(8, 5, 4), torch.randn(8, 3))
