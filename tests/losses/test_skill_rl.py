@@ -53,6 +53,14 @@ def test_the_sampled_kl_is_clamped_after_averaging():
     assert sampled_kl(far, Gaussian(torch.zeros(2, 4), torch.zeros(2, 4))).tolist() == [100.0, 100.0]
 
 
+def test_samples_far_off_on_either_side_cancel_before_the_clamp(monkeypatch):
+    noise = torch.tensor([-300.0, 100.0, 100.0, 100.0])[:, None, None]
+    monkeypatch.setattr(torch, "randn_like", lambda x: noise.expand_as(x))
+    policy, prior = Gaussian(torch.zeros(1, 1), torch.zeros(1, 1)), Gaussian(torch.ones(1, 1), torch.zeros(1, 1))
+    # Log ratio of each sample u: 1/2 - u, so 300.5 once and -99.5 three times.
+    assert sampled_kl(policy, prior, samples=4, clamp=100.0).item() == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("kl", [analytic_kl, sampled_kl])
 def test_the_prior_is_detached(kl):
     policy, prior = gaussian(3, 4, grad=True), gaussian(3, 4, grad=True)
