@@ -14,7 +14,7 @@ class Still(PhaseModule):
 
     def __init__(self):
         super().__init__(PhaseContext(None, EnvInfo({"observation": (1,)}, 2, 10)))
-        self.seen = []
+        self.seen, self.actions = [], []
 
     plan = build_optimizers = update = artefact = progress = None
 
@@ -27,7 +27,8 @@ class Still(PhaseModule):
     def act(self, observation, state, explore):
         self.seen.append((state["steps"].tolist(), explore))
         state = TensorDict({"steps": state["steps"] + 1}, batch_size=state.batch_size)
-        return torch.randn(len(observation), 2), state, TensorDict({}, batch_size=observation.batch_size)
+        self.actions.append(torch.randn(len(observation), 2))
+        return self.actions[-1], state, TensorDict({}, batch_size=observation.batch_size)
 
 
 def make(seeds):
@@ -60,3 +61,24 @@ def test_the_acting_state_starts_afresh_with_each_episode():
     rollout(module, make, 3, seed=0, explore=False)
     assert [steps for steps, _ in module.seen] == [[0.0] * 3, [1.0] * 3, [2.0] * 3]
     assert not any(explore for _, explore in module.seen)
+
+
+def test_the_seed_decides_what_a_stochastic_policy_samples():
+    def actions(seed):
+        torch.rand(7)  # wherever training's own stream stands
+        module = Still()
+        rollout(module, make, 3, seed=seed, explore=True)
+        return torch.stack(module.actions)
+
+    assert torch.equal(actions(0), actions(0))
+    assert not torch.equal(actions(0), actions(1))
+
+
+def test_the_seed_decides_the_worlds_and_each_has_its_own():
+    def seeds_of_worlds(seed):
+        given = []
+        rollout(Still(), lambda seeds: given.extend(seeds) or make(seeds), 3, seed=seed, explore=False)
+        return given
+
+    assert seeds_of_worlds(0) == seeds_of_worlds(0)
+    assert len({*seeds_of_worlds(0), *seeds_of_worlds(1)}) == 6
