@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from envs.maze import ENV, layouts, tasks
 from envs.maze.config import DemoConfig, MazeConfig
 from envs.maze.env import MazeEnv, make
-from envs.maze.physics import free
+from envs.maze.physics import CELL_CENTRE, free
 from lightning_skills.errors import InputError
 
 matplotlib.use("Agg")
@@ -63,6 +63,18 @@ def test_reward_and_termination_within_the_radius():
         assert result.terminated.tolist() == [terminates, False]
 
 
+@pytest.mark.parametrize("backend", ["twin", "mujoco"])
+def test_what_counts_is_where_a_step_ends(backend):
+    env = make(MazeConfig(task="spirl40", backend=backend), seeds=[0, 1])
+    env.position[:] = env.task.goal + np.array([[0.0, env.task.radius + 0.02], [0.0, env.task.radius - 0.02]])
+    env.velocity[:] = [[0.0, -5.0], [0.0, 5.0]]  # 0.05 a step: into the radius, and out of it
+    result = env.step(np.zeros((2, 2)))
+    distance = np.hypot(*(result.observation["observation"][:, :2] - env.task.goal).T)
+    assert (distance < env.task.radius).tolist() == [True, False]
+    assert result.success.tolist() == [True, False]
+    assert result.reward.tolist() == [1.0, 0.0]
+
+
 def test_options_override_radius_and_horizon():
     task = tasks.task(MazeConfig(task="spirl40", radius=1.0, horizon=7))
     assert (task.radius, task.horizon) == (1.0, 7)
@@ -85,6 +97,20 @@ def test_skimo_starts_in_walls_unless_rejected():
     assert (~free(layout, everywhere)).mean() == pytest.approx(0.25, abs=0.05)
     rejected = MazeEnv(task, range(1000), reject_walls=True).position
     assert free(layout, rejected).all()
+
+
+@pytest.mark.parametrize("backend", ["twin", "mujoco"])
+def test_a_reset_of_skimo_ends_with_a_step_in_which_walls_push_the_ball(backend):
+    env = make(MazeConfig(task="skimo40", backend=backend), seeds=range(200))
+    drawn = MazeEnv(replace(env.task, settling_steps=0), range(200)).position
+    moved = np.abs(env.position - drawn).max(axis=1)
+    from_grid = np.abs(drawn - CELL_CENTRE - np.floor(drawn - CELL_CENTRE) - 0.5)  # of the cells' borders
+    inside = ~free(env.layout, drawn) & (from_grid.min(axis=1) < 0.15)
+    outside = free(env.layout, drawn) & (from_grid.min(axis=1) > 0.15)
+    assert inside.sum() > 10
+    assert outside.sum() > 10
+    assert (moved[inside] > 1e-3).all()
+    assert not moved[outside].any()
 
 
 def test_a_world_is_the_same_alone_and_in_a_batch():

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import label
 
 from envs.maze import layouts
-from envs.maze.tasks import DISTRIBUTIONS, SIMPL_TEST, SIMPL_TRAIN20, SIMPL_TRAIN40, TASKS
+from envs.maze.tasks import DISTRIBUTIONS, SIMPL20, SIMPL_TEST, SIMPL_TRAIN20, SIMPL_TRAIN40, TASKS
 
 UNREACHABLE = {(13, 16), (13, 17), (15, 17)}
 
@@ -63,3 +63,38 @@ def test_task_distributions_have_the_published_sizes():
         assert len(distribution.test) == 10
         assert not set(distribution.train) & set(distribution.test)
         assert set(distribution.train + distribution.test) <= TASKS.keys()
+
+
+def steps_from(start, layout):
+    """Length of the shortest path along free cells to every cell that has one."""
+    length, border = {start: 0}, [start]
+    for x, y in border:  # grows while it is walked through
+        for cell in ((x + 1, y), (x - 1, y), (x, y + 1), (x, y - 1)):
+            if not layout[cell] and cell not in length:
+                length[cell] = length[x, y] + 1
+                border.append(cell)
+    return length
+
+
+# SiMPL's release: the goals, in its order, and how far they are from the start: shortest, mean, longest.
+PUBLISHED_GOALS = {
+    "train40": (SIMPL_TRAIN40, "4431ebc9bc4ab650d4f0d55c41a328dd8261983ffce42beb69486cb1575db63c", (2, 12.0, 22)),
+    "train20": (SIMPL_TRAIN20, "d27374a5aa0d610640b04f1ac9986a03a9791f9965335ca36adb60fac0e41c2f", (5, 11.2, 19)),
+    "test": (SIMPL_TEST, "2a558504a08fd3bd034d63243dcd15266f74a10ba6357509811fb727c1e63b95", (5, 13.2, 22)),
+}
+
+
+@pytest.mark.parametrize(("goals", "digest", "distances"), PUBLISHED_GOALS.values(), ids=PUBLISHED_GOALS)
+def test_goals_of_simpl_are_the_published_ones(goals, digest, distances):
+    listed = "".join(f"({x},{y})" for x, y in goals)
+    assert hashlib.sha256(listed.encode()).hexdigest() == digest
+    length = steps_from(SIMPL20.start, layouts.named("simpl20"))
+    steps = [length[goal] for goal in goals]
+    assert (min(steps), round(np.mean(steps), 1), max(steps)) == distances
+
+
+def test_tasks_are_named_after_the_goals_in_the_published_order():
+    for name, goals in (("train10", SIMPL_TRAIN20[:10]), ("train20", SIMPL_TRAIN20), ("train40", SIMPL_TRAIN40)):
+        distribution = DISTRIBUTIONS[f"simpl20-{name}"]
+        for names, expected in ((distribution.train, goals), (distribution.test, SIMPL_TEST)):
+            assert tuple(TASKS[each].goal for each in names) == expected
