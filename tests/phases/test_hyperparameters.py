@@ -1,0 +1,158 @@
+"""Options reach the algorithm, and the values a method ships are the published ones."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
+from lightning_skills.phases.skill_pretrain import SkillPretrainModule
+from methods import sac, spirl
+from tests.phases import test_skill_pretrain as pretrain
+from tests.phases import test_skill_rl as rl
+
+# Published values (SPiRL, app. A to C; the closed-loop model, the sizes of critics and what the appendix does not say
+# from the authors' release). Number of layers: those between the first and the last.
+SKILLS = {
+    "horizon": 10,
+    "latent_dim": 10,
+    "width": 128,
+    "prior_layers": 6,
+    "lr": 1e-3,
+    "batch_size": 128,
+}
+SKILLS_MAZE = SKILLS | {"beta": 1e-2, "encoder_width": 32, "decoder_layers": 3}
+SKILLS_KITCHEN = SKILLS | {"beta": 5e-4, "encoder_width": 128, "decoder_layers": 5}
+SOFT_ACTOR_CRITIC = {
+    "critic_width": 256,
+    "initial_alpha": 1.0,
+    "lr": 3e-4,
+    "discount": 0.99,
+    "tau": 5e-3,
+    "batch_size": 256,
+    "updates_per_transition": 1,
+    "warmup": 5000,
+    "timeout_is_done": True,
+}
+RL = SOFT_ACTOR_CRITIC | {"policy": "prior", "regulariser": "prior", "bound": 2.0, "tanh_actions": True}
+RL_MAZE = RL | {"target_divergence": 1.0, "critic_layers": 2, "capacity": 100_000}
+RL_KITCHEN = RL | {"target_divergence": 5.0, "critic_layers": 5, "capacity": 1_000_000}
+SAC = SOFT_ACTOR_CRITIC | {"policy": "scratch", "regulariser": "entropy", "target_divergence": None, "bound": 1.0}
+SAC |= {"policy_width": 256, "critic_layers": 2}
+SAC_MAZE = SAC | {"policy_layers": 2, "capacity": 1_000_000}
+SAC_KITCHEN = SAC | {"policy_layers": 5, "capacity": 100_000}
+
+
+def options_of(method, phase, env, task):
+    """What a phase gets in this env: defaults, and the preset laid over them."""
+    options = getattr(method.config(), phase)
+    over = {key.partition(".")[2]: value for key, value in method.preset(env, task).items() if key.startswith(phase)}
+    return dataclasses.asdict(dataclasses.replace(options, **over))
+
+
+@pytest.mark.parametrize(
+    ("method", "phase", "env", "task", "published"),
+    [
+        (spirl.METHOD, "skills", "any", "any", SKILLS_MAZE),
+        (spirl.METHOD, "skills", "maze", "spirl40", SKILLS_MAZE),
+        (spirl.METHOD, "skills", "kitchen", "mixed", SKILLS_KITCHEN),
+        (spirl.METHOD, "rl", "any", "any", RL_MAZE),
+        (spirl.METHOD, "rl", "maze", "spirl40", RL_MAZE),
+        (spirl.METHOD, "rl", "kitchen", "mixed", RL_KITCHEN),
+        (sac.METHOD, "rl", "any", "any", SAC_MAZE),
+        (sac.METHOD, "rl", "maze", "spirl40", SAC_MAZE),
+        (sac.METHOD, "rl", "kitchen", "mixed", SAC_KITCHEN),
+    ],
+    ids=lambda value: getattr(value, "name", value) if not isinstance(value, dict) else "",
+)
+def test_the_values_shipped_are_the_published_ones(method, phase, env, task, published):
+    options = options_of(method, phase, env, task)
+    assert {key: options[key] for key in published} == published
+
+
+def test_pretraining_is_as_long_as_published_by_default():
+    trajectories, held_out, passes, epochs = 85_000, 0.1, 10, 200
+    options = SkillPretrainOptions()
+    batches = round(trajectories * (1 - held_out)) // options.batch_size
+    assert options.updates == pytest.approx(epochs * passes * batches, rel=0.001)
+
+
+# Pre-training
+
+
+@pytest.mark.parametrize(
+    ("option", "size_of"),
+    [
+        ("encoder_width", lambda model: model.encoder.head.out_features),
+        ("latent_dim", lambda model: model.encoder.posterior.out_features // 2),
+        ("width", lambda model: model.encoder.lstm.hidden_size),
+        ("width", lambda model: model.prior_net.first.out_features),
+        ("width", lambda model: model.decoder.first.out_features),
+        ("decoder_layers", lambda model: len(model.decoder.norms)),
+        ("prior_layers", lambda model: len(model.prior_net.norms)),
+        ("horizon", lambda model: model.settings.horizon),
+    ],
+)
+def test_sizes_of_the_skill_model(option, size_of):
+    module: SkillPretrainModule = pretrain.build(**{option: 7})
+    assert size_of(module.model) == 7
+
+
+# Reinforcement learning
+
+
+def with_(options=rl.SPIRL, **changes):
+    return rl.build(dataclasses.replace(options, **changes))
+
+
+@pytest.mark.parametrize("lr", [1e-2, 3e-3])
+def test_the_first_step_of_adam_is_the_learning_rate(lr):
+    module = with_(lr=lr)
+    networks = {"policy": module.policy, "critics": module.critics}
+    before = {name: [p.detach().clone() for p in each.parameters()] for name, each in networks.items()}
+    log_alpha = module.log_alpha.item()
+    module.update(rl.transitions(module))
+    assert abs(module.log_alpha.item() - log_alpha) == pytest.approx(lr, rel=1e-3)
+    for name, each in networks.items():
+        steps = [(p - old).abs().max() for p, old in zip(each.parameters(), before[name], strict=True)]
+        assert torch.stack(steps).max().item() == pytest.approx(lr, rel=1e-2), name
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.25])
+def test_alpha_starts_where_it_is_told(alpha):
+    module = with_(initial_alpha=alpha)
+    assert module.update(rl.transitions(module))["alpha"].item() == pytest.approx(alpha)
+
+
+def test_sizes_of_critics_and_of_a_policy_from_scratch():
+    module = with_(rl.FLAT, critic_layers=4, critic_width=24, policy_layers=3, policy_width=20)
+    for network, layers, width in [*((critic, 4, 24) for critic in module.critics), (module.policy, 3, 20)]:
+        assert len(network.hidden) == layers
+        assert {linear.out_features for linear in (network.first, *network.hidden)} == {width}
+        assert not network.norms
+    assert len(with_(critic_layers=1).critics[0].hidden) == 1
+
+
+def test_target_critics_start_as_copies_of_two_different_critics():
+    module = rl.build()
+    x = torch.randn(6, 3 + module.action_dim)
+    values = [critic(x) for critic in module.critics]
+    assert all(torch.equal(value, target(x)) for value, target in zip(values, module.target_critics, strict=True))
+    assert not torch.equal(*values)
+    own = {p.data_ptr() for p in module.critics.parameters()}
+    assert not own & {p.data_ptr() for p in module.target_critics.parameters()}
+
+
+@pytest.mark.parametrize("option", ["tanh_actions", "timeout_is_done"])
+@pytest.mark.parametrize("value", [True, False])
+def test_how_an_action_is_executed_is_as_told(option, value):
+    assert getattr(with_(**{option: value}).skill_execution(), option) is value
+    assert getattr(SkillRLOptions(), option), "the authors' default"
+
+
+def test_every_transition_has_its_updates():
+    module = with_(updates_per_transition=3, batch_size=9)
+    module.transitions = module.options.warmup
+    collect, update = module.plan()
+    assert (collect.transitions, update.updates, update.batch_size) == (1, 3, 9)
+    assert with_(capacity=77).capacities() == {"replay": 77}
