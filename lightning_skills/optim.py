@@ -42,7 +42,7 @@ class FusedAdam(torch.optim.Adam):
                 state["step"] = step
             torch._fused_adam_(
                 group["params"],
-                [parameter.grad for parameter in group["params"]],
+                [laid_out_as(parameter, parameter.grad) for parameter in group["params"]],
                 [state["exp_avg"] for state in states],
                 [state["exp_avg_sq"] for state in states],
                 [],
@@ -63,6 +63,12 @@ class FusedAdam(torch.optim.Adam):
             state["step"] = torch.zeros((), device=parameter.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         return state
+
+
+def laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in the parameter's memory layout: the fused kernel walks through both in parallel."""
+    same = gradient.stride() == parameter.stride()
+    return gradient if same else torch.empty_like(parameter).copy_(gradient)
 
 
 class FusedRAdam(FusedAdam):

@@ -45,3 +45,14 @@ def test_it_goes_on_from_its_state(optimizer):
             gradients(parameters, step)
             each.step()
     assert torch.equal(straight[0], broken[0])
+
+
+@pytest.mark.parametrize("pair", [ADAM, RADAM], ids=["adam", "radam"])
+def test_a_gradient_may_lie_in_memory_in_another_order_than_its_parameter(pair):
+    torch.manual_seed(0)
+    ours = torch.randn(3, 4).requires_grad_()
+    theirs, gradient = copy.deepcopy(ours), torch.randn(4, 3).t()
+    for each, parameter in zip(pair, (ours, theirs), strict=True):
+        parameter.grad = gradient
+        each([parameter], lr=1e-2).step()
+    torch.testing.assert_close(ours, theirs)

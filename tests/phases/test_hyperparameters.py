@@ -1,9 +1,11 @@
 """Options reach the algorithm, and the values a method ships are the published ones."""
 
+import copy
 import dataclasses
 
 import pytest
 import torch
+from torch.distributions import Normal, kl_divergence
 
 from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
@@ -78,6 +80,39 @@ def test_pretraining_is_as_long_as_published_by_default():
 
 
 # Pre-training
+
+
+def by_hand(model, batch, beta):
+    """The loss, written out with torch.distributions."""
+    states, actions = batch["observation"][:, :-1], batch["action"][:, :-1]
+    posterior = Normal((q := model.encoder(torch.cat([actions, states], -1))).mean, q.log_std.exp())
+    skill = posterior.mean + posterior.stddev * torch.randn_like(posterior.mean)
+    repeated = skill[:, None].expand(-1, states.shape[1], -1)
+    decoded = model.decoder(torch.cat([states, repeated], -1))
+    mean, log_std = model.prior_net(states[:, 0]).chunk(2, -1)
+    likelihood = Normal(mean, log_std.clamp(-10, 2).exp()).log_prob(skill.detach()).sum(-1)
+    standard = Normal(torch.zeros_like(posterior.mean), 1.0)
+    reconstruction = -Normal(decoded, 1.0).log_prob(actions)
+    return reconstruction.mean() + beta * kl_divergence(posterior, standard).mean() - likelihood.mean()
+
+
+def test_pretraining_is_radam_on_the_loss_with_this_beta_and_this_rate():
+    module = pretrain.build(beta=0.3, lr=0.02, clip_updates=0).double()
+    module.build_optimizers()
+    model = copy.deepcopy(module.model)
+    optimizer = torch.optim.RAdam(model.parameters(), lr=0.02)
+    torch.manual_seed(1)
+    batches = [pretrain.windows().double() for _ in range(8)]  # from the sixth step on, gradients are rectified
+    for step, batch in enumerate(batches):
+        torch.manual_seed(step)
+        loss = by_hand(model, batch, beta=0.3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        torch.manual_seed(step)
+        assert module.update(batch)["loss"].item() == pytest.approx(loss.item())
+        for (name, ours), theirs in zip(module.model.named_parameters(), model.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize(
