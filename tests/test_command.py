@@ -195,7 +195,7 @@ def test_a_signal_stops_after_a_checkpoint_and_the_same_command_goes_on(tmp_path
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     folder = tmp_path / "reward_weighted" / "target-near"
     deadline = time.monotonic() + 240
-    while not list(folder.rglob("evaluations/*.npz")):
+    while not list(folder.rglob("evaluations/*/*.npz")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(process.pid, signum)
