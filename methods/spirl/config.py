@@ -25,7 +25,7 @@ PRESETS: dict[str, Overrides] = {
         "rl.warmup": 1_000,
         "rl.target_divergence": 3.0,
         "rl.initial_alpha": 0.3,
-        "rl.frames": 100_000,
+        "rl.frames": 120_000,
     },
     "kitchen": {
         "skills.encoder_width": 128,
