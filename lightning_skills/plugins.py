@@ -142,6 +142,9 @@ class EnvSpec:
         provides: What methods may require of it, e.g. ``{"demonstrations"}``.
         demonstrations: Module with ``recipe(config)`` and ``generate(config)``
             (:mod:`lightning_skills.data.trajectories`), if it can make its own data.
+        scenes: ``"module:function"``; ``function(config, dataset)`` returns the scenes ``[N, K]`` float32 of all rows
+            of a data set and their :class:`lightning_skills.data.rendering.Renderer`, or None where ``config`` asks
+            for no images. For an env that offers images.
         smoke: Options that make data and episodes tiny, for ``debug=smoke``.
 
     Raises:
@@ -155,6 +158,7 @@ class EnvSpec:
     tasks: tuple[str, ...]
     provides: frozenset[str] = frozenset()
     demonstrations: str | None = None
+    scenes: str | None = None
     smoke: Overrides = field(default_factory=dict)
     api_version: int = API_VERSION
 

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from lightning_skills.data.rendering import Renderer
+
 Array = np.ndarray
 Observation = dict[str, Array]
 State = dict[str, Array]
@@ -88,6 +90,8 @@ class BatchEnv(ABC):
     """
 
     info: EnvInfo
+    renderer: "Renderer | None" = None
+    """Draws the observation key "scene", in an environment that offers images."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self.num_worlds = len(seeds)
