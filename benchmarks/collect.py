@@ -7,33 +7,46 @@ final evaluation.
 """
 
 import csv
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from lightning_skills.report import csv_table, read_metrics
+from lightning_skills.command import guard
+from lightning_skills.errors import InputError
+from lightning_skills.recorded import RecordedRun, find_runs
+from lightning_skills.report import csv_table
 
 CURVE = ("phase", "env_frames", "updates", "eval/return", "eval/success", "train/return", "train/success")
+FINAL = ("env_frames", "updates", "episodes", "eval/return", "eval/success")
 
 
-def collect(runs: Path, out: Path, chosen: list[str]) -> None:
-    """Write the curves and the final evaluations of the finished runs below ``runs``."""
-    out.mkdir(parents=True, exist_ok=True)
-    final = []
-    for summary_file in sorted(runs.glob("*/*/*/seed*/summary.json")):
-        run = summary_file.parent
-        method, task, name, seed = run.relative_to(runs).parts
-        if chosen and f"{method}/{task}/{name}" not in chosen:
+def collect(runs: Path, out: Path, chosen: list[str]) -> int:
+    """Write the curves and the final evaluations of the finished runs below ``runs``; returns the exit status.
+
+    Raises:
+        InputError: if no run is finished, or two of them would be one file.
+    """
+    final: list[dict[str, Any]] = []
+    files: dict[str, RecordedRun] = {}
+    for run in find_runs([runs]):
+        if run.summary is None or (chosen and f"{run.method}/{run.task}/{run.name}" not in chosen):
             continue
-        summary = json.loads(summary_file.read_text())
-        keys = ("env_frames", "updates", "episodes", "eval/return", "eval/success")
-        final.append({"method": method, "task": task, "name": name, "seed": seed} | {key: summary[key] for key in keys})
-        with (out / f"{method}_{seed}.csv").open("w", newline="") as file:
+        first = files.setdefault(f"{run.method}_seed{run.seed}.csv", run)
+        if first is not run:
+            raise InputError(f"{first.folder} and {run.folder} would be one file; choose by METHOD/ENV-TASK/NAME")
+        identity = {"method": run.method, "task": run.task, "name": run.name, "seed": f"seed{run.seed}"}
+        final.append(identity | {key: run.summary[key] for key in FINAL})
+    if not final:
+        raise InputError(f"no finished run at {runs}{' is one of ' + ', '.join(chosen) if chosen else ''}")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, run in files.items():
+        with (out / name).open("w", newline="") as file:
             writer = csv.DictWriter(file, CURVE, extrasaction="ignore", restval="")
             writer.writeheader()
-            writer.writerows(row for row in read_metrics(run / "metrics.csv") if row["phase"] != "skills")
+            writer.writerows(row for row in run.rows if row["phase"] in run.online_phases)
     (out / "final.csv").write_text(csv_table(final))
+    return 0
 
 
 if __name__ == "__main__":
-    collect(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    sys.exit(guard(lambda: collect(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])))

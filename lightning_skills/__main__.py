@@ -10,6 +10,8 @@ usage: python -m lightning_skills COMMAND
 
   methods | envs                         what is registered, one line each
   train key=value ...                    the same as train.py
+  report RUN_OR_FOLDER... [out=report] [metric=success] [by=method]
+                                         curves and tables over recorded runs
   data generate env=NAME [key=value ...] make the env's data set (or say that it is there)
   data describe PATH                     what a data set holds
   data validate PATH                     read every value and check it
@@ -25,6 +27,8 @@ def main(words: Sequence[str]) -> int:
             return _list(plugins.envs())
         case ["train", *rest]:
             return command.train(rest)
+        case ["report", *rest]:
+            return command.guard(lambda: _report(rest))
         case ["data", "generate", *rest]:
             return command.guard(lambda: _generate(rest))
         case ["data", "describe", path]:
@@ -45,6 +49,12 @@ def _list(registry: plugins.Registry) -> int:
     for name, reason in registry.broken.items():
         print(f"{name:<{width}}  cannot be used: {reason}", file=sys.stderr)
     return 0
+
+
+def _report(words: Sequence[str]) -> int:
+    from lightning_skills import comparison
+
+    return comparison.main(words)
 
 
 def _generate(words: Sequence[str]) -> int:

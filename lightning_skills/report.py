@@ -13,6 +13,7 @@ import numpy as np
 
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.errors import InputError
+from lightning_skills.recorded import Row, number, read_metrics, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +41,7 @@ STYLE: dict[Any, Any] = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "legend.frameon": False,
+    "svg.hashsalt": "lightning_skills",
 }
 COLUMNS = 4
 """Panels side by side, at most."""
@@ -50,23 +52,6 @@ FIRST = ("return", "success", "loss")
 SMOOTHED_FROM = 60
 """Points from which on a running mean is drawn over the values."""
 FILM_FRAMES, FILM_BYTES, FRAME_MS = 150, 2_000_000, 70
-
-Row = Mapping[str, str]
-
-
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a ``metrics.csv``, also of a run that is still writing to it.
-
-    Raises:
-        InputError: if there is no such file, or no row in it.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is missing; give a run that has logged metrics")
-    text = path.read_text()
-    rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
-    if not rows:
-        raise InputError(f"{path} has no rows yet; wait for the first logging step")
-    return rows
 
 
 @dataclass(frozen=True)
@@ -109,9 +94,9 @@ def learning_curves(metrics_csv: Path, out: Path) -> None:
     phases = panels(read_metrics(metrics_csv))
     if not phases:
         raise InputError(f"{metrics_csv} holds no finite metric; look at the run's log")
-    columns = max(_columns_for(len(drawn)) for drawn in phases.values())
+    columns = max(columns_for(len(drawn)) for drawn in phases.values())
     heights = [PANEL[1] * math.ceil(len(drawn) / columns) + 0.45 for drawn in phases.values()]
-    with _figure(max(columns, 2) * PANEL[0], sum(heights), out) as figure:
+    with new_figure(max(columns, 2) * PANEL[0], sum(heights), out) as figure:
         parts = figure.subfigures(len(phases), 1, height_ratios=heights, squeeze=False)[:, 0]
         for part, (phase, drawn) in zip(parts, phases.items(), strict=True):
             part.suptitle(phase, x=0.012, ha="left", fontsize=12, fontweight="bold")
@@ -136,9 +121,9 @@ def trajectories_over_time(env: BatchEnv, snapshots: Sequence[tuple[int, Sequenc
     """
     if not snapshots:
         return False
-    columns = _columns_for(len(snapshots))
+    columns = columns_for(len(snapshots))
     lines = math.ceil(len(snapshots) / columns)
-    with _figure(2.6 * columns, 2.8 * lines, out) as figure:
+    with new_figure(2.6 * columns, 2.8 * lines, out) as figure:
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes, (frames, trajectories) in zip(grid, snapshots, strict=False):
             axes.grid(False)
@@ -200,14 +185,42 @@ def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
+def columns_for(panels: int) -> int:
+    """Panels side by side, such that the last line is as full as can be."""
+    return math.ceil(panels / math.ceil(panels / COLUMNS))
+
+
+def scale_axes(axes: "Axes", quantity: str) -> None:
+    """Few and short ticks; a success rate is shown over its whole range."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    if quantity == "success":
+        axes.set_ylim(-0.04, 1.04)
+        axes.set_yticks([0, 0.5, 1])
+
+
+@contextmanager
+def new_figure(width: float, height: float, out: Path) -> Iterator["Figure"]:
+    """An empty figure in the house style, free of pyplot's global state; its folder is made."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(STYLE):
+        yield Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
 def _phase_panels(rows: Sequence[Row]) -> list[Panel]:
-    axis = "env_frames" if any(_number(row["env_frames"]) > 0 for row in rows) else "updates"
+    axis = "env_frames" if any(number(row["env_frames"]) > 0 for row in rows) else "updates"
     keys = [key for key in rows[0] if key not in ("phase", "env_frames", "updates", "wall_s")]
     quantities = list(dict.fromkeys(key.removeprefix("train/").removeprefix("eval/") for key in keys))
     found = []
     for quantity in sorted(quantities, key=_rank):
-        training = np.concatenate([_series(rows, axis, key) for key in (quantity, f"train/{quantity}")], axis=1)
-        panel = Panel(quantity, axis, training, _series(rows, axis, f"eval/{quantity}"))
+        training = np.concatenate([series(rows, axis, key) for key in (quantity, f"train/{quantity}")], axis=1)
+        panel = Panel(quantity, axis, training, series(rows, axis, f"eval/{quantity}"))
         if panel.training.size or panel.evaluation.size:
             found.append(panel)
     return found
@@ -218,18 +231,7 @@ def _rank(quantity: str) -> tuple[int, bool]:
     return FIRST.index(quantity) if quantity in FIRST else len(FIRST), quantity.startswith("time/")
 
 
-def _series(rows: Sequence[Row], axis: str, key: str) -> np.ndarray:
-    points = [(_number(row[axis]), _number(row.get(key))) for row in rows]
-    return np.array([point for point in points if math.isfinite(point[1])]).reshape(-1, 2).T
-
-
-def _number(cell: str | None) -> float:
-    return float(cell) if cell else math.nan
-
-
 def _draw_panel(axes: "Axes", panel: Panel) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     if panel.training.size:
         _draw_training(axes, *panel.training)
     if panel.evaluation.size:
@@ -238,12 +240,7 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
         axes.legend(loc="best", fontsize=7.5, handlelength=1.4, borderaxespad=0.2)
     axes.set_title(panel.quantity.removeprefix("time/").replace("_per_s", " per second").replace("_", " "))
     axes.set_xlabel(panel.axis.replace("_", " "), fontsize=7.5)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    if panel.quantity == "success":
-        axes.set_ylim(-0.04, 1.04)
+    scale_axes(axes, panel.quantity)
 
 
 def _draw_training(axes: "Axes", counter: np.ndarray, value: np.ndarray) -> None:
@@ -264,17 +261,12 @@ def _running_mean(values: np.ndarray) -> np.ndarray:
     return (sums[last] - sums[first]) / (last - first)
 
 
-def _columns_for(number: int) -> int:
-    """Panels side by side, such that the last line is as full as can be."""
-    return math.ceil(number / math.ceil(number / COLUMNS))
-
-
-def _short(number: float) -> str:
+def _short(value: float) -> str:
     """A tick label: 1500000 is 1.5M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= size:
-            return f"{number / size:.4g}{letter}"
-    return f"{number:.4g}"
+        if abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
 
 
 def _gif(frames: np.ndarray, scale: float) -> bytes:
@@ -297,14 +289,3 @@ def _text(value: Any) -> str:
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
-
-
-@contextmanager
-def _figure(width: float, height: float, out: Path) -> Iterator["Figure"]:
-    """An empty figure in the house style, free of pyplot's global state; its folder is made."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(STYLE):
-        yield Figure(figsize=(width, height), layout="constrained", facecolor="white")

@@ -13,6 +13,7 @@ from envs.maze.env import make
 from lightning_skills import report
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
 from lightning_skills.errors import InputError
+from lightning_skills.recorded import read_metrics
 
 HEADER = "phase,env_frames,updates,wall_s,loss,train/return,eval/return,time/frames_per_s\n"
 ROWS = "".join(f"skills,0,{10 * n},1.0,{1 / n},,,\n" for n in range(1, 6)) + "".join(
@@ -69,14 +70,6 @@ def ink(path):
     return float((np.asarray(Image.open(path).convert("L")) < 250).mean())
 
 
-def test_rows_of_a_file_that_is_being_written(metrics):
-    with metrics.open("a") as file:
-        file.write("rl,9")
-    before = metrics.read_bytes()
-    assert len(report.read_metrics(metrics)) == 105
-    assert metrics.read_bytes() == before
-
-
 @pytest.mark.parametrize("content", [None, "", HEADER])
 def test_no_rows(tmp_path, content):
     path = tmp_path / "metrics.csv"
@@ -87,7 +80,7 @@ def test_no_rows(tmp_path, content):
 
 
 def test_panels_have_the_right_axis_and_values(metrics):
-    panels = report.panels(report.read_metrics(metrics))
+    panels = report.panels(read_metrics(metrics))
     assert [panel.quantity for panel in panels["skills"]] == ["loss"]
     assert [panel.quantity for panel in panels["rl"]] == ["return", "loss", "time/frames_per_s"]
     skills, returns = panels["skills"][0], panels["rl"][0]
@@ -101,7 +94,7 @@ def test_panels_have_the_right_axis_and_values(metrics):
 def test_values_that_are_not_finite_are_left_out(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("phase,env_frames,updates,wall_s,a,b\nx,0,1,0,nan,nan\nx,0,2,0,3.0,inf\n")
-    (panel,) = report.panels(report.read_metrics(path))["x"]
+    (panel,) = report.panels(read_metrics(path))["x"]
     np.testing.assert_array_equal(panel.training, [[2], [3.0]])
     path.write_text("phase,env_frames,updates,wall_s,a\nx,0,1,0,nan\n")
     with pytest.raises(InputError, match="finite"):

@@ -79,6 +79,22 @@ def describe(values: Sequence[float] | np.ndarray) -> Description:
     return Description(seeds, iqm(table), bootstrap_interval(table))
 
 
+def describe_curves(values: np.ndarray, resamples: int = 2_000) -> tuple[np.ndarray, np.ndarray | None]:
+    """Describe the curves of several seeds point by point, by the rule of :func:`describe`.
+
+    Args:
+        values: ``[seeds, points]``.
+        resamples: Number of bootstrap samples at each point; the same ones at all of them, so that the ends are smooth.
+
+    Returns:
+        The centre ``[points]``, and the lower and upper end of its interval ``[2, points]``; None below 5 seeds.
+    """
+    if len(values) < MIN_SEEDS:
+        return values.mean(axis=0), None
+    intervals = [bootstrap_interval(point, resamples) for point in values.T]
+    return _trimmed_mean(values.T), np.array(intervals).reshape(-1, 2).T
+
+
 def _trimmed_mean(rows: np.ndarray) -> np.ndarray:
     """Mean of each row without its lowest and highest quarter."""
     cut = rows.shape[1] // 4

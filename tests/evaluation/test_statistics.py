@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import trim_mean
 
 from lightning_skills.errors import InputError
-from lightning_skills.evaluation.statistics import bootstrap_interval, describe, iqm
+from lightning_skills.evaluation.statistics import bootstrap_interval, describe, describe_curves, iqm
 
 
 @pytest.mark.parametrize("number", [1, 3, 4, 5, 8, 11, 50])
@@ -81,3 +81,33 @@ def test_describe_averages_tasks_per_seed():
 def test_describe_refuses(values, named):
     with pytest.raises(InputError, match=named):
         describe(values)
+
+
+def test_curves_of_few_seeds_are_a_mean():
+    centre, interval = describe_curves(np.array([[0.0, 4.0], [2.0, 4.0], [7.0, 1.0]]))
+    np.testing.assert_allclose(centre, [3, 3])
+    assert interval is None
+
+
+def test_curves_of_five_seeds_are_described_point_by_point():
+    curves = np.random.default_rng(0).normal([0, 10, 20], size=(7, 3))
+    centre, interval = describe_curves(curves, resamples=4_000)
+    assert interval is not None
+    assert interval.shape == (2, 3)
+    for point, values in enumerate(curves.T):
+        assert centre[point] == pytest.approx(iqm(values))
+        np.testing.assert_allclose(interval[:, point], bootstrap_interval(values), atol=0.1)
+
+
+def test_curves_that_move_together_have_a_band_of_one_shape():
+    level = np.random.default_rng(0).normal(size=6)
+    _, interval = describe_curves(level[:, None] + np.linspace(0, 1, 9))
+    assert interval is not None
+    np.testing.assert_allclose(interval[1] - interval[0], interval[1, 0] - interval[0, 0])
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_curves_without_a_common_point(seeds):
+    centre, interval = describe_curves(np.empty((seeds, 0)))
+    assert centre.shape == (0,)
+    assert interval is None or interval.shape == (2, 0)

@@ -1,0 +1,280 @@
+"""``python -m lightning_skills report``: curves and tables over any set of recorded runs."""
+
+import difflib
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lightning_skills.errors import InputError
+from lightning_skills.evaluation.statistics import MIN_SEEDS, describe, describe_curves
+from lightning_skills.groups import Group, group_runs
+from lightning_skills.recorded import find_runs
+from lightning_skills.report import PANEL, columns_for, csv_table, markdown_table, new_figure, scale_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+OPTIONS = {"out": "report", "metric": "", "by": ""}
+HEADLINE = ("return", "success")
+"""What is drawn unless told otherwise."""
+PREFIXES = {"eval/": "evaluation ", "train/": "training ", "": ""}
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333a45")
+"""Told apart by colour-blind eyes too (Okabe and Ito, 2008)."""
+DASHES: tuple[Literal["solid", "dashed", "dotted"], ...] = ("solid", "dashed", "dotted")
+"""For more groups than colours."""
+POINTS = 300
+"""Points of a curve over seeds, at most."""
+NOTE = f"""\
+Final evaluations: below {MIN_SEEDS} seeds the mean (every seed), from {MIN_SEEDS} on the interquartile mean \
+[95 % bootstrap interval]. Env frames include the warm-up."""
+
+Style = tuple[str, Literal["solid", "dashed", "dotted"]]
+
+
+def main(words: Sequence[str]) -> int:
+    """The command: runs, or folders above them, and ``key=value`` options; returns the exit status.
+
+    Raises:
+        InputError: as :func:`compare`, or if an option is unknown.
+    """
+    options, places = dict(OPTIONS), []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key in OPTIONS and equals:
+            options[key] = value
+        elif equals and not Path(word).exists():
+            close = difflib.get_close_matches(key, OPTIONS, n=1) or OPTIONS
+            raise InputError(f"unknown option {key!r}; there is {', '.join(close)}")
+        else:
+            places.append(Path(word))
+    if not places:
+        raise InputError("give runs, or folders that hold some")
+    metrics, by = (list(filter(None, options[key].split(","))) for key in ("metric", "by"))
+    print(compare(places, Path(options["out"]), metrics, by))
+    return 0
+
+
+def compare(places: Sequence[Path], out: Path, metrics: Sequence[str], by: Sequence[str] = ()) -> str:
+    """Write ``curves.png``, ``curves.svg``, ``table.md`` and ``table.csv``.
+
+    Args:
+        places: Runs, or folders above them.
+        out: Folder of the report, made if it is not there.
+        metrics: Quantities to draw; ``success`` stands for ``eval/success`` and ``train/success``.
+        by: Options to group by; without any, runs of the same config are together.
+
+    Returns:
+        The table and where the files are, for the terminal.
+
+    Raises:
+        InputError: if there is no run, none with rows, no such metric or option, or ``out`` cannot be written.
+    """
+    groups = group_runs(find_runs(places), by)
+    keys = _columns(groups, metrics)
+    table = table_of(groups)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "table.md").write_text(table + "\n")
+        (out / "table.csv").write_text(csv_table(final_rows(groups)))
+        drawn = [group for group in groups if any(group.curves(key) for key in keys)]
+        with new_figure(*_size(drawn, keys), out / "curves.png") as figure:
+            draw(figure, drawn, keys)
+            figure.savefig(out / "curves.png")
+            # Without the date, the same runs give the same file.
+            figure.savefig(out / "curves.svg", metadata={"Date": None})
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}") from None
+    names = ("curves.png", "curves.svg", "table.md", "table.csv")
+    return "\n".join([table, "", *[f"look at  {out / name}" for name in names]])
+
+
+def align(curves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Bring curves that were recorded at different frames onto the same ones.
+
+    Each is interpolated linearly at the frames of all of them, within the range that all of them cover. Nothing is
+    extrapolated, so the shortest curve ends the common one; curves that do not overlap have no frames in common. Of
+    more than 300 frames, 300 are kept.
+
+    Args:
+        curves: ``[2, n]`` each, rising frames and values.
+
+    Returns:
+        The frames ``[m]`` and the values ``[curves, m]``.
+    """
+    frames = np.unique(np.concatenate([curve[0] for curve in curves]))
+    first, last = max(curve[0, 0] for curve in curves), min(curve[0, -1] for curve in curves)
+    frames = frames[(frames >= first) & (frames <= last)]
+    if len(frames) > POINTS:
+        frames = frames[np.linspace(0, len(frames) - 1, POINTS).round().astype(int)]
+    return frames, np.array([np.interp(frames, *curve) for curve in curves])
+
+
+def draw(figure: "Figure", groups: Sequence[Group], keys: Sequence[str]) -> None:
+    """Draw metrics over env frames: a block for each task, a panel for each metric, a colour for each group.
+
+    Below 5 seeds a group is their mean and a thin line for each, from 5 on the interquartile mean with its bootstrap
+    interval. While one of them is unfinished the seeds are drawn as well, since it ends the common curve.
+
+    Args:
+        figure: An empty one of :func:`compare`'s size.
+        groups: What to compare; each has one of the metrics at least.
+        keys: Columns of ``metrics.csv``.
+    """
+    from matplotlib.lines import Line2D
+
+    names = list(dict.fromkeys(map(str, groups)))
+    cycle = itertools.cycle((colour, dashes) for dashes in DASHES for colour in COLOURS)
+    styles: dict[str, Style] = dict(zip(names, cycle, strict=False))
+    tasks = _by_task(groups)
+    blocks = figure.subfigures(len(tasks), 1, squeeze=False)[:, 0]
+    for block, (task, members) in zip(blocks, tasks.items(), strict=True):
+        block.suptitle(task, x=0.012, ha="left", fontsize=12, fontweight="bold")
+        _draw_task(block, members, keys, styles)
+    handles = [Line2D([], [], color=colour, linestyle=dashes, linewidth=2) for colour, dashes in styles.values()]
+    figure.legend(handles, names, loc="outside upper left", ncols=4, fontsize=9)
+    figure.supxlabel(_caption(groups), x=0.012, ha="left", fontsize=7.5, color="#6b7380")
+
+
+def table_of(groups: Sequence[Group]) -> str:
+    """The final evaluations of the finished runs in markdown, a line for each group; the unfinished ones below it."""
+    rows = [_final_row(group) for group in groups if group.finished]
+    parts = [f"{markdown_table(rows)}\n\n{NOTE}" if rows else "No run is finished yet."]
+    waiting = [(group, run) for group in groups for run in group.unfinished]
+    if waiting:
+        lines = [f"- {group.task}, {group}, seed {run.seed}: {run.progress()} ({run.folder})" for group, run in waiting]
+        parts.append("\n".join(["Unfinished, and not in the table:", "", *lines]))
+    return "\n\n".join(parts)
+
+
+def final_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """One row for each finished run: what identifies it, and its final evaluation."""
+    return [
+        {"task": group.task, "method": run.method, "name": run.name}
+        | dict(group.label)
+        | {"seed": run.seed}
+        | {key: value for key, value in (run.summary or {}).items() if not isinstance(value, list)}
+        | {"run": str(run.folder)}
+        for group in groups
+        for run in group.finished
+    ]
+
+
+def _final_row(group: Group) -> dict[str, Any]:
+    frames = sorted({run.summary["env_frames"] for run in group.finished if run.summary})
+    return {
+        "task": group.task,
+        **group.label,
+        "seeds": len(group.finished),
+        "env frames": " to ".join(f"{number:,}" for number in dict.fromkeys([frames[0], frames[-1]])),
+        "success": _over_seeds(group, "eval/success"),
+        "return": _over_seeds(group, "eval/return"),
+    }
+
+
+def _over_seeds(group: Group, key: str) -> str:
+    """A cell; a result that is not finite is named rather than left out."""
+    values = [float((run.summary or {}).get(key, math.nan)) for run in group.finished]
+    broken = [str(run.seed) for run, value in zip(group.finished, values, strict=True) if not math.isfinite(value)]
+    return f"not finite (seed {', '.join(broken)})" if broken else str(describe(values))
+
+
+def _columns(groups: Sequence[Group], metrics: Sequence[str]) -> list[str]:
+    """The columns that metrics stand for, evaluations first; those that no group has are left out."""
+    columns = []
+    for metric in metrics or HEADLINE:
+        found = [key for key in (f"eval/{metric}", f"train/{metric}", metric) if any(g.curves(key) for g in groups)]
+        if metrics and not found:
+            raise InputError(
+                f"no run has {metric!r} over env frames; there is {', '.join(_there(groups)) or 'nothing'}"
+            )
+        columns += found
+    if not columns:
+        raise InputError(_why_nothing(groups))
+    return sorted(dict.fromkeys(columns), key=lambda key: [key.startswith(prefix) for prefix in PREFIXES], reverse=True)
+
+
+def _there(groups: Sequence[Group]) -> list[str]:
+    """All quantities that can be drawn."""
+    rows = [run.rows[0] for group in groups for run in group.runs if run.rows]
+    keys = [key for row in rows for key in row if key not in ("phase", "env_frames", "updates", "wall_s")]
+    drawable = [key for key in dict.fromkeys(keys) if any(group.curves(key) for group in groups)]
+    return list(dict.fromkeys(key.removeprefix("eval/").removeprefix("train/") for key in drawable))
+
+
+def _why_nothing(groups: Sequence[Group]) -> str:
+    run = max((run for group in groups for run in group.runs), key=lambda run: len(run.rows))
+    if not run.rows:
+        return f"{run.folder / 'metrics.csv'} has no rows yet; wait for the first logging step"
+    there = _there(groups)
+    if there:
+        return f"no run has a return or success over env frames; give metric=, there is {', '.join(there)}"
+    return f"no run has stepped its environment yet; {run.folder} is at {run.progress()}"
+
+
+def _by_task(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    tasks: dict[str, list[Group]] = {}
+    for group in groups:
+        tasks.setdefault(group.task, []).append(group)
+    return tasks
+
+
+def _size(groups: Sequence[Group], keys: Sequence[str]) -> tuple[float, float]:
+    columns = columns_for(len(keys))
+    block = PANEL[1] * math.ceil(len(keys) / columns) + 0.35
+    return max(columns, 2) * PANEL[0], len(_by_task(groups)) * block + 0.5
+
+
+def _draw_task(block: "SubFigure", groups: Sequence[Group], keys: Sequence[str], styles: Mapping[str, Style]) -> None:
+    columns = columns_for(len(keys))
+    grid = block.subplots(math.ceil(len(keys) / columns), columns, squeeze=False).ravel()
+    for axes in grid[len(keys) :]:
+        axes.set_axis_off()
+    for axes, key in zip(grid, keys, strict=False):
+        for group in groups:
+            if curves := group.curves(key):
+                _draw_group(axes, curves, bool(group.unfinished), styles[str(group)])
+        if axes.lines:
+            _dress(axes, key)
+        else:
+            axes.set_axis_off()
+    # One range for all: evaluations begin and end elsewhere than training rows.
+    last = max(axes.dataLim.x1 for axes in grid if axes.lines)
+    for axes in grid:
+        axes.set_xlim(-0.03 * last, 1.03 * last)
+
+
+def _draw_group(axes: "Axes", curves: Sequence[np.ndarray], unfinished: bool, style: Style) -> None:
+    frames, values = align(curves)
+    centre, interval = describe_curves(values)
+    if len(curves) > 1 and (interval is None or unfinished):
+        for curve in curves:
+            _line(axes, curve, style, 0.8, 0.35)
+    if interval is not None:
+        axes.fill_between(frames, *interval, color=style[0], alpha=0.18, linewidth=0)
+    _line(axes, np.stack([frames, centre]), style, 2)
+
+
+def _line(axes: "Axes", curve: np.ndarray, style: Style, width: float, alpha: float = 1.0) -> None:
+    marker = "o" if curve.shape[1] == 1 else None
+    colour, dashes = style
+    axes.plot(*curve, color=colour, linestyle=dashes, linewidth=width, alpha=alpha, marker=marker, markersize=3.5)
+
+
+def _caption(groups: Sequence[Group]) -> str:
+    numbers = [len(group.runs) for group in groups]
+    few = f"below {MIN_SEEDS} seeds: their mean, and each of them thin"
+    many = f"from {MIN_SEEDS} seeds on: interquartile mean and 95 % bootstrap interval"
+    return "; ".join([few] * (min(numbers) < MIN_SEEDS) + [many] * (max(numbers) >= MIN_SEEDS))
+
+
+def _dress(axes: "Axes", key: str) -> None:
+    prefix = next(prefix for prefix in PREFIXES if key.startswith(prefix))
+    quantity = key.removeprefix(prefix)
+    axes.set_title(f"{PREFIXES[prefix]}{quantity}".removeprefix("time/").replace("_", " "))
+    axes.set_xlabel("env frames", fontsize=7.5)
+    scale_axes(axes, quantity)

@@ -1,0 +1,165 @@
+"""Recorded runs: found on disk and read as they are, also while they are being written."""
+
+import csv
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightning_skills.errors import InputError
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What the folder of one run holds.
+
+    Args:
+        folder: The run's folder.
+        options: The resolved config, dotted keys, plain values.
+        rows: Rows of ``metrics.csv``; none if the run has not come that far.
+        summary: The final evaluation; None while the run is unfinished.
+    """
+
+    folder: Path
+    options: Mapping[str, Any]
+    rows: Sequence[Row]
+    summary: Mapping[str, Any] | None
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return str(self.options["method.name"])
+
+    @property
+    def task(self) -> str:
+        """``<env>-<task>``, as in the path of its folder."""
+        return re.sub(r"[/:]", "-", f"{self.options['env.name']}-{self.options['env.task']}")
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return str(self.options["name"])
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.options["seed"])
+
+    @cached_property
+    def online_phases(self) -> tuple[str, ...]:
+        """The phases that have stepped an environment, in their order; each counts env frames from zero."""
+        return tuple(dict.fromkeys(row["phase"] for row in self.rows if number(row["env_frames"]) > 0))
+
+    def curve(self, phase: str, key: str) -> np.ndarray:
+        """A column of an online phase over env frames, ``[2, n]``."""
+        return series([row for row in self.rows if row["phase"] == phase], "env_frames", key)
+
+    def progress(self) -> str:
+        """How far the run is: phase and counter, and where that phase ends if the config says so."""
+        if not self.rows:
+            return "no rows yet"
+        last = self.rows[-1]
+        counter, limit = ("env_frames", "frames") if number(last["env_frames"]) > 0 else ("updates", "updates")
+        end = self.options.get(f"method.{last['phase']}.{limit}")
+        of = f" of {end:,}" if isinstance(end, int) else ""
+        return f"{last['phase']}, {number(last[counter]):,.0f}{of} {counter.replace('_', ' ')}"
+
+
+def find_runs(places: Sequence[Path]) -> list[RecordedRun]:
+    """Read the runs that lie at or below some folders, each once, sorted by folder.
+
+    Args:
+        places: Folders of runs, or any folders above them.
+
+    Raises:
+        InputError: if a place is no folder or has no run, or a run cannot be read.
+    """
+    found: dict[Path, RecordedRun] = {}
+    for place in places:
+        if not place.is_dir():
+            raise InputError(f"{place} is no folder; give runs, or folders that hold some")
+        runs = {run.folder.resolve(): run for run in _runs_below(place)}
+        if not runs:
+            raise InputError(f"no run at {place} or below it; a run's folder holds a config.yaml")
+        found |= {folder: run for folder, run in runs.items() if folder not in found}
+    return [found[folder] for folder in sorted(found)]
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a ``metrics.csv``, also of a run that is still writing to it.
+
+    Raises:
+        InputError: if there is no such file, or no row in it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; give a run that has logged metrics")
+    rows = _whole_rows(path)
+    if not rows:
+        raise InputError(f"{path} has no rows yet; wait for the first logging step")
+    return rows
+
+
+def series(rows: Sequence[Row], counter: str, key: str) -> np.ndarray:
+    """The finite values of a column against a counter, ``[2, n]``, counters rising.
+
+    Rows of a phase that was done again follow those of its first try; the later ones hold.
+    """
+    points = [(number(row[counter]), number(row.get(key))) for row in rows]
+    table = np.array([point for point in points if math.isfinite(point[1])]).reshape(-1, 2).T
+    lowest_after = np.minimum.accumulate(np.append(table[0], math.inf)[::-1])[-2::-1]
+    return table[:, table[0] < lowest_after]
+
+
+def number(cell: str | None) -> float:
+    """A cell as a number; NaN if it is empty."""
+    return float(cell) if cell else math.nan
+
+
+def _runs_below(place: Path) -> Iterator[RecordedRun]:
+    for folder, below, files in os.walk(place):
+        run = _read_run(Path(folder)) if "config.yaml" in files else None
+        if run is not None:
+            below.clear()  # checkpoints may be many
+            yield run
+
+
+def _read_run(folder: Path) -> RecordedRun | None:
+    """The run in a folder; None if its config.yaml is something else's."""
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    from lightning_skills.config import flatten, plain
+
+    try:
+        config = plain(OmegaConf.load(folder / "config.yaml"))
+        options = flatten(config) if isinstance(config, dict) else {}
+        summary_file = folder / "summary.json"
+        summary = json.loads(summary_file.read_text()) if summary_file.exists() else None
+    except (YAMLError, ValueError, OSError) as error:
+        raise InputError(f"cannot read the run in {folder}: {' '.join(str(error).split())}") from None
+    if not {"method.name", "env.name", "env.task", "name", "seed"} <= options.keys():
+        return None
+    rows = _whole_rows(folder / "metrics.csv")
+    return RecordedRun(folder, options, rows, summary if _is_final(summary, rows) else None)
+
+
+def _is_final(summary: Mapping[str, Any] | None, rows: Sequence[Row]) -> bool:
+    """Whether the run stopped where its summary was written, rather than going on with, or repeating, a phase."""
+    if summary is None or not rows:
+        return False
+    return (rows[-1]["phase"], number(rows[-1]["updates"])) == (summary.get("phase"), summary.get("updates"))
+
+
+def _whole_rows(path: Path) -> list[dict[str, str]]:
+    """Rows up to the last line end: what comes after it is not written yet."""
+    text = path.read_text() if path.is_file() else ""
+    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))

@@ -1,0 +1,46 @@
+import csv
+
+import pytest
+
+from benchmarks.collect import collect
+from lightning_skills.errors import InputError
+from tests.recorded_runs import HEADER, write_run
+
+
+def test_curves_and_final_evaluations(tmp_path):
+    folder = write_run(tmp_path / "runs", seed=1, evaluations=[(100, 1.0, 0.5)], final=(7.0, 0.25))
+    metrics = folder / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace(HEADER, f"{HEADER}\nskills,0,5,0.0,1.0,,,,"))
+    write_run(tmp_path / "runs", seed=2, evaluations=[(100, 1.0, 0.5)])
+    collect(tmp_path / "runs", tmp_path / "out", [])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["final.csv", "spirl_seed1.csv"]
+    assert (tmp_path / "out" / "spirl_seed1.csv").read_text().splitlines() == [
+        "phase,env_frames,updates,eval/return,eval/success,train/return,train/success",
+        "rl,100,10,1.0,0.5,,",
+        "rl,100,10,,,1.0,0.0",
+    ]
+    with (tmp_path / "out" / "final.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row == {
+        "method": "spirl",
+        "task": "maze-small20",
+        "name": "default",
+        "seed": "seed1",
+        "env_frames": "100",
+        "updates": "10",
+        "episodes": "50",
+        "eval/return": "7.0",
+        "eval/success": "0.25",
+    }
+
+
+def test_runs_are_chosen_and_never_overwrite_each_other(tmp_path):
+    for name in ("default", "strong"):
+        write_run(tmp_path / "runs", name=name, evaluations=[(100, 1.0, 0.5)], final=(7.0, 0.25))
+    with pytest.raises(InputError, match="would be one file"):
+        collect(tmp_path / "runs", tmp_path / "out", [])
+    with pytest.raises(InputError, match="is one of spirl/maze-small20/weak"):
+        collect(tmp_path / "runs", tmp_path / "out", ["spirl/maze-small20/weak"])
+    assert not (tmp_path / "out").exists()
+    collect(tmp_path / "runs", tmp_path / "out", ["spirl/maze-small20/strong"])
+    assert "strong" in (tmp_path / "out" / "final.csv").read_text()
