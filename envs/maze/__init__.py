@@ -12,5 +12,6 @@ ENV = EnvSpec(
     tasks=tuple(TASKS),
     provides=frozenset({"demonstrations"}),
     demonstrations="envs.maze.demos",
+    scenes="envs.maze.images:scenes",
     smoke={"horizon": 60, "data.trajectories": 12, "data.max_steps": 120},
 )

@@ -64,6 +64,8 @@ class MazeConfig:
     """Redraw starts that lie inside walls (skimo40 draws a quarter of its starts there)."""
     backend: str = "twin"
     """"twin": exact vectorised numpy; "mujoco": MuJoCo itself, slower, the reference."""
+    images: bool = False
+    """Observe the paper's agent-centred images beside the state: SPiRL's prior and policy see these alone."""
     data: DemoConfig = DemoConfig()
     """How demonstrations are made."""
 

@@ -25,27 +25,41 @@ class Physics(Protocol):
 class MazeEnv(BatchEnv):
     """N point masses in one maze, with one goal.
 
-    The observation is ``(x, y, vx, vy)``, raw; the action a force in [-1, 1] along each axis.
+    The observation is ``(x, y, vx, vy)``, raw; the action a force in [-1, 1] along each axis. With images there is
+    ``"scene"`` too, ``(x, y one step before, x, y, 0)``, which :class:`envs.maze.images.MazeRenderer` draws; one step
+    before a reset the ball was where it is.
 
     Args:
         task: Layout, start, goal and rewards.
         seeds: One per world.
         physics: What steps the point masses; by default the numpy twin of MuJoCo.
         reject_walls: Redraw starts that lie inside walls.
+        images: Observe scenes, and have a renderer.
     """
 
     def __init__(
-        self, task: MazeTask, seeds: Sequence[int], physics: Physics | None = None, reject_walls: bool = False
+        self,
+        task: MazeTask,
+        seeds: Sequence[int],
+        physics: Physics | None = None,
+        reject_walls: bool = False,
+        images: bool = False,
     ) -> None:
         super().__init__(seeds)
-        self.info = EnvInfo({"observation": (4,)}, action_dim=2, horizon=task.horizon)
+        shapes = {"observation": (4,), "scene": (5,)} if images else {"observation": (4,)}
+        self.info = EnvInfo(shapes, action_dim=2, horizon=task.horizon)
         self.task = task
         self.layout = layouts.named(task.layout)
         self.position = np.zeros((self.num_worlds, 2))
         self.velocity = np.zeros((self.num_worlds, 2))
+        self._before = np.zeros((self.num_worlds, 2))  # positions one step before, kept up for images alone
         self._physics = physics or PointMass(self.layout[None])
         self._reject_walls = reject_walls
         self._goal = np.array(task.goal, dtype=np.float64)
+        if images:
+            from envs.maze.images import MazeRenderer  # only images pay for importing torch
+
+            self.renderer = MazeRenderer(self.layout[None], self._goal[None])
         self.reset()
 
     def _reset(self, worlds: Array) -> None:
@@ -54,6 +68,7 @@ class MazeEnv(BatchEnv):
             self.velocity[world] = self.rngs[world].normal(0.0, self.task.velocity_noise, 2)
         for _ in range(self.task.settling_steps):
             self._advance(np.zeros((len(worlds), 2)), worlds)
+        self._before[worlds] = self.position[worlds]
 
     def _draw_start(self, rng: np.random.Generator) -> Array:
         while True:
@@ -67,19 +82,28 @@ class MazeEnv(BatchEnv):
         )
 
     def _step(self, action: Array, worlds: Array) -> tuple[Array, Array, Array]:
+        if self.renderer is not None:
+            self._before[worlds] = self.position[worlds]
         self._advance(action, worlds)
         to_goal = self.position[worlds] - self._goal
         success = np.hypot(to_goal[:, 0], to_goal[:, 1]) <= self.task.radius
         return self.task.reward * success, success & self.task.terminates, success
 
     def _observe(self) -> Observation:
-        return {"observation": np.concatenate([self.position, self.velocity], axis=1, dtype=np.float32)}
+        observation = {"observation": np.concatenate([self.position, self.velocity], axis=1, dtype=np.float32)}
+        if self.renderer is not None:
+            layout = np.zeros((self.num_worlds, 1))
+            observation["scene"] = np.concatenate([self._before, self.position, layout], axis=1, dtype=np.float32)
+        return observation
 
     def _get_state(self) -> State:
-        return {"position": self.position.copy(), "velocity": self.velocity.copy()}
+        state = {"position": self.position.copy(), "velocity": self.velocity.copy()}
+        return state if self.renderer is None else {**state, "before": self._before.copy()}
 
     def _set_state(self, state: State) -> None:
         self.position, self.velocity = state["position"].copy(), state["velocity"].copy()
+        if self.renderer is not None:
+            self._before = state["before"].copy()
 
     def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
         """Draw the maze, its goal and the paths of trajectories (each ``[T, 4]``), coloured by time."""
@@ -98,7 +122,7 @@ def make(config: MazeConfig, seeds: Sequence[int]) -> MazeEnv:
         InputError: if there is no such task.
     """
     task = tasks.task(config)
-    return MazeEnv(task, seeds, _physics(config, task, len(seeds)), config.reject_walls)
+    return MazeEnv(task, seeds, _physics(config, task, len(seeds)), config.reject_walls, config.images)
 
 
 def _physics(config: MazeConfig, task: MazeTask, num_worlds: int) -> Physics:
