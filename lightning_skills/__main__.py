@@ -15,6 +15,10 @@ usage: python -m lightning_skills COMMAND
   data generate env=NAME [key=value ...] make the env's data set (or say that it is there)
   data describe PATH                     what a data set holds
   data validate PATH                     read every value and check it
+  data import SOURCE PATH [key=value ...]
+                                         make the data set PATH from minari:ID or from an HDF5 file in D4RL's layout;
+                                         observation=KEY,KEY  horizon=ROWS  action_scale=NUMBER
+  data export PATH minari:ID [env=ID]    make a Minari data set from the data set PATH
 """
 
 
@@ -35,6 +39,10 @@ def main(words: Sequence[str]) -> int:
             return command.guard(lambda: _describe(path, check=False))
         case ["data", "validate", path]:
             return command.guard(lambda: _describe(path, check=True))
+        case ["data", "import", source, path, *rest]:
+            return command.guard(lambda: _import(source, path, rest))
+        case ["data", "export", path, target, *rest]:
+            return command.guard(lambda: _export(path, target, rest))
         case [] | ["--help"] | ["-h"]:
             print(HELP)
             return 0
@@ -74,6 +82,33 @@ def _describe(path: str, check: bool) -> int:
     if check:
         trajectories.validate(dataset)
     return _print(trajectories.describe(dataset))
+
+
+def _import(source: str, path: str, words: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from lightning_skills.data import d4rl_files, importing, minari_sets, trajectories
+
+    options = importing.parse(words)
+    if source.startswith(minari_sets.PREFIX):
+        recording = minari_sets.read(source.removeprefix(minari_sets.PREFIX), options)
+    else:
+        recording = d4rl_files.read(Path(source), options)
+    return _print(trajectories.describe(importing.save(recording, Path(path), options)))
+
+
+def _export(path: str, target: str, words: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from lightning_skills.data import minari_sets, trajectories
+    from lightning_skills.errors import InputError
+
+    if not target.startswith(minari_sets.PREFIX):
+        raise InputError(f"cannot export to {target!r}; write minari:ID")
+    dataset = trajectories.load(Path(path))
+    made = minari_sets.export(dataset, target.removeprefix(minari_sets.PREFIX), minari_sets.make_env(words))
+    rows = {"id": made.id, "path": made.storage.data_path, "episodes": made.total_episodes, "steps": made.total_steps}
+    return _print([(key, str(value)) for key, value in rows.items()])
 
 
 def _print(rows: Sequence[tuple[str, str]]) -> int:
