@@ -36,14 +36,21 @@ def test_their_algorithms_train_and_act(algorithm, options):
     assert all(value.isfinite().all() for value in model.policy.parameters())
     assert any((now != old).any() for now, old in zip(model.policy.parameters(), before, strict=True))
 
-    state = worlds.reset()
-    for step in range(HORIZON):
-        action, _ = model.predict(state)
-        assert action.shape == (2, 2)
-        assert np.abs(action).max() <= 1
-        previous, (state, _, done, infos) = state, worlds.step(action)
-        assert state.dtype == np.float32
-        assert (state != previous).any(axis=1).all()
-        assert done.tolist() == [step == HORIZON - 1] * 2
-    assert [info["TimeLimit.truncated"] for info in infos] == [True, True]
-    assert all(info["terminal_observation"].shape == (4,) for info in infos)
+    def act(policy):
+        """One episode of both worlds from the same starts; all states."""
+        worlds.seed(7)
+        states = [worlds.reset()]
+        for step in range(HORIZON):
+            action = policy(states[-1])
+            assert action.shape == (2, 2)
+            assert np.abs(action).max() <= 1
+            state, _, done, infos = worlds.step(action)
+            assert state.dtype == np.float32
+            assert done.tolist() == [step == HORIZON - 1] * 2
+            states.append(state if step < HORIZON - 1 else np.stack([info["terminal_observation"] for info in infos]))
+        assert [info["TimeLimit.truncated"] for info in infos] == [True, True]
+        return np.stack(states)
+
+    learned, idle = act(lambda state: model.predict(state)[0]), act(lambda _: np.zeros((2, 2), np.float32))
+    assert np.array_equal(learned[0], idle[0])
+    assert (np.abs(learned[-1] - idle[-1]).max(axis=1) > 0.1).all()
