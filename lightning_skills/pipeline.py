@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lightning_skills.data.batch_env import BatchEnv, EnvInfo
 from lightning_skills.data.demonstrations import demonstrations
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
+from lightning_skills.data.rendering import SCENE, Renderer
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
@@ -97,6 +99,7 @@ class Pipeline:
         probe = self._worlds([0])
         self._info: EnvInfo = probe.info
         self._probe = probe
+        self._recorded_renderer: Renderer | None = None
 
     def execute(self) -> None:
         """Run the phases that are left."""
@@ -164,7 +167,11 @@ class Pipeline:
             if dataset.steps[key].shape[1] != size:
                 width = dataset.steps[key].shape[1]
                 raise InputError(f"data set {dataset.path}: {key} has width {width}, env {env.name!r} has {size}")
-        return dataset
+        seen = resolve(env.scenes)(config.env, dataset) if env.scenes else None
+        if seen is None:
+            return dataset
+        scenes, self._recorded_renderer = seen
+        return replace(dataset, steps={**dataset.steps, SCENE: scenes})
 
     def _artefact_path(self, phase: str) -> Path:
         return self._directory / "artefacts" / phase
@@ -194,6 +201,7 @@ class Pipeline:
             env=self._info,
             artefacts=self._needed(phase),
             worlds=config.collect.worlds,
+            renderer=self._probe.renderer if phase.data == "online" else self._recorded_renderer,
         )
         module: PhaseModule = resolve(phase.module)(context)
         module.train()  # so that frozen parts are in eval mode before anything acts

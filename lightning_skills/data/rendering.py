@@ -5,6 +5,8 @@ draws it. Buffers and data sets hold scenes; a phase draws the images of a batch
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,3 +25,13 @@ class Renderer(nn.Module, ABC):
     @abstractmethod
     def forward(self, scene: Tensor) -> Tensor:
         """Images ``[..., C, H, W]`` in [-1, 1] of scenes ``[..., K]``."""
+
+
+def look(observation: Mapping[str, Any], renderer: Renderer | None) -> Tensor:
+    """What a network sees: states ``[..., S]`` or, given a renderer, images ``[..., C, H, W]``.
+
+    Args:
+        observation: Keys of an environment's observation, each ``[..., *shape]``.
+        renderer: Draws the images of a network that sees images.
+    """
+    return observation["observation"] if renderer is None else renderer(observation[SCENE])

@@ -12,8 +12,8 @@ from torchrl.envs import EnvBase
 from lightning_skills.data.batch_env import BatchEnv, Observation, State
 
 Array = np.ndarray
-LowLevel = Callable[[Array, Array], Array]
-"""(states ``[n, S]``, skills ``[n, d]``) -> primitive actions ``[n, A]``, all float32."""
+LowLevel = Callable[[Observation, Array], Array]
+"""(observations ``[n, ...]`` by key, skills ``[n, d]``) -> the next actions ``[n, chunk, A]``, all float32."""
 LAST = "last_observation/"
 
 
@@ -22,13 +22,14 @@ class SkillExecution:
     """How the action of a high-level policy becomes primitive steps; each method that consumes skills states its own.
 
     Args:
-        low_level: The frozen low-level policy, asked again at every primitive step (closed loop); None when the
-            squashed action is itself the primitive action (a flat method).
+        low_level: The frozen low-level policy; None when the squashed action is itself the primitive action (a flat
+            method).
         horizon: Primitive steps per action, H.
         action_dim: Length of the high-level action.
         bound: The executed skill is ``bound * tanh(action)``; None executes the action as it is.
         tanh_actions: Whether the low-level policy's outputs go through tanh.
         timeout_is_done: Whether the end by time limit counts as terminal, so that nothing is bootstrapped there.
+        chunk: Primitive actions for which the low-level policy is asked at once: 1 in closed loop, H in open loop.
     """
 
     low_level: LowLevel | None
@@ -37,6 +38,7 @@ class SkillExecution:
     bound: float | None
     tanh_actions: bool = False
     timeout_is_done: bool = False
+    chunk: int = 1
 
 
 class SkillEnv(EnvBase):
@@ -92,8 +94,10 @@ class SkillEnv(EnvBase):
         worlds = self.worlds.num_worlds
         reward, frames = np.zeros(worlds, dtype=np.float32), np.zeros(worlds, dtype=np.int64)
         terminated, truncated, success, active = (np.full(worlds, flag) for flag in (False, False, False, True))
-        for _ in range(self.execution.horizon):
-            step = self.worlds.step(self._primitive(skill), None if active.all() else active)
+        for index in range(self.execution.horizon):
+            if index % self.execution.chunk == 0:
+                actions = self._decode(skill)
+            step = self.worlds.step(actions[:, index % self.execution.chunk], None if active.all() else active)
             self._observation = step.observation
             if self.recording is not None:
                 self.recording.append(step.observation["observation"])
@@ -123,11 +127,12 @@ class SkillEnv(EnvBase):
     def _squash(self, action: Array) -> Array:
         return action if self.execution.bound is None else self.execution.bound * np.tanh(action)
 
-    def _primitive(self, skill: Array) -> Array:
+    def _decode(self, skill: Array) -> Array:
+        """The next primitive actions ``[N, chunk, A]``."""
         if self.execution.low_level is None:
-            return skill
-        action = self.execution.low_level(self._observation["observation"], skill)
-        return np.tanh(action) if self.execution.tanh_actions else action
+            return skill[:, None]
+        actions = self.execution.low_level(self._observation, skill)
+        return np.tanh(actions) if self.execution.tanh_actions else actions
 
     def _tensors(self, frames: Array, success: Array, terminated: Array, truncated: Array) -> TensorDict:
         column = lambda values, dtype: torch.as_tensor(values, dtype=dtype)[:, None]  # noqa: E731

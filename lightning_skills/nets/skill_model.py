@@ -1,21 +1,27 @@
-"""The skill model that SPiRL learns from trajectories: posterior, closed-loop decoder and skill prior."""
+"""The skill model that SPiRL learns from trajectories: posterior, decoder and skill prior."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
+from lightning_skills.data.batch_env import Observation
+from lightning_skills.data.rendering import Renderer, look
+from lightning_skills.data.skill_env import LowLevel
+from lightning_skills.nets.conv import ConvEncoder, perceptron
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.lstm import last_output
 from lightning_skills.nets.mlp import MLP, initialise
 from lightning_skills.nets.numpy_mlp import NumpyMLP
+from lightning_skills.nets.open_loop import OpenLoopDecoder, remember
 
 KIND = "skills"
 """Kind of the artefact that holds a :class:`SkillModel`."""
+DECODERS = ("closed_loop", "open_loop", "conditioned")
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,13 @@ class SkillModelSettings:
         latent_dim: Length of a skill z, d.
         encoder_width: Output features of the LSTM.
         width: Features of every other hidden layer.
-        decoder_layers: Hidden layers of the decoder between the first and the last.
+        decoder_layers: Hidden layers of a closed-loop decoder between the first and the last.
         prior_layers: The same of the prior.
+        decoder: One of ``DECODERS``.
+        image_shape: ``(C, H, W)`` of what the model sees instead of states; None for states.
+        features: Length of an image's features.
+        past_actions: Actions before the skill's first that the posterior sees too.
+        trained_start: Whether an open-loop decoder learns its first action and state.
     """
 
     state_dim: int
@@ -41,16 +52,21 @@ class SkillModelSettings:
     width: int
     decoder_layers: int
     prior_layers: int
+    decoder: str = "closed_loop"
+    image_shape: Sequence[int] | None = None
+    features: int = 32
+    past_actions: int = 0
+    trained_start: bool = True
 
 
 class SkillOutput(NamedTuple):
     """What :class:`SkillModel` predicts for a batch of windows.
 
     Args:
-        posterior: q(z | s, a), ``[B, d]``.
+        posterior: q(z | .), ``[B, d]``.
         skill: A sample of it, ``[B, d]``.
         action: The decoder's reconstruction, ``[B, H, A]``.
-        prior: p(z | s_0), ``[B, d]``.
+        prior: p(z | s) at the skill's first step, ``[B, d]``.
     """
 
     posterior: Gaussian
@@ -60,13 +76,13 @@ class SkillOutput(NamedTuple):
 
 
 class SkillEncoder(nn.Module):
-    """q(z | s_0..H-1, a_0..H-1): an LSTM over [a_t, s_t] whose last output gives mean and log std.
+    """q(z | .): an LSTM over actions, each beside what is seen then, whose last output gives mean and log std.
 
     The linear embedding before the LSTM has no activation, so the two linear maps are multiplied into one before they
     meet the data; this halves the LSTM's arithmetic and changes neither outputs nor gradients.
 
     Args:
-        inputs: A + S.
+        inputs: Length of a step of the sequence, n.
         latent_dim: d.
         encoder_width: Output features of the head on the LSTM's last step.
         width: Features of embedding and LSTM state.
@@ -79,12 +95,10 @@ class SkillEncoder(nn.Module):
         self.head = nn.Linear(width, encoder_width)
         self.posterior = nn.Linear(encoder_width, 2 * latent_dim)
         self.apply(initialise)
-        for bias in [*self.lstm.parameters()][2:]:
-            # Gates lie in the order input, forget, cell, output; both biases at 1 make the LSTM remember at first.
-            nn.init.ones_(bias.data[width : 2 * width])
+        remember(self.lstm)
 
     def forward(self, sequence: Tensor) -> Gaussian:
-        """The posterior ``[B, d]`` of ``[B, H, A + S]``."""
+        """The posterior ``[B, d]`` of ``[B, T, n]``."""
         weight_input, weight_hidden, bias_input, bias_hidden = self.lstm.parameters()
         weight = weight_input @ self.embedding.weight
         bias = torch.addmv(bias_input + bias_hidden, weight_input, self.embedding.bias)
@@ -93,47 +107,139 @@ class SkillEncoder(nn.Module):
 
 
 class SkillModel(nn.Module):
-    """Closed-loop skill model (SPiRL, Pertsch et al. 2020; decoder of the authors' later ``ClSPiRLMdl``).
+    """Skill model with a Gaussian prior (SPiRL, Pertsch et al. 2020, sec. 3.2).
 
-    The decoder is a policy pi(a | s, z) that sees the true state at each of the H steps. It predicts the mean of a
-    Gaussian of unit variance. Prior and decoder have BatchNorm.
+    Its decoder is one of three. ``"open_loop"``, the paper's: actions follow from the skill alone. ``"conditioned"``
+    (app. D): from the skill and what is seen at its start. ``"closed_loop"`` (``ClSPiRLMdl`` of the authors' later
+    code): a policy pi(a | s, z) that sees the true state at each of the H steps. Each predicts the mean of a Gaussian
+    of unit variance. Posterior and decoder see the same: nothing, the start, or every step; the prior sees the start.
+
+    Of images, posterior and decoder share one convolutional encoder, and the prior has its own. The MLPs have
+    BatchNorm.
 
     Args:
-        settings: Sizes.
+        settings: Sizes and choices.
     """
 
     def __init__(self, settings: SkillModelSettings) -> None:
         super().__init__()
         self.settings = settings
-        state, action, latent, width = settings.state_dim, settings.action_dim, settings.latent_dim, settings.width
-        self.encoder = SkillEncoder(action + state, latent, settings.encoder_width, width)
-        self.decoder = MLP(state + latent, action, settings.decoder_layers, width, normalised=True)
-        self.prior_net = MLP(state, 2 * latent, settings.prior_layers, width, normalised=True)
+        action, latent, width = settings.action_dim, settings.latent_dim, settings.width
+        sees = settings.decoder != "open_loop"
+        images = settings.image_shape
+        context = 0 if not sees else settings.state_dim if images is None else settings.features
+        self.perception = ConvEncoder(images, settings.features) if sees and images is not None else nn.Identity()
+        self.encoder = SkillEncoder(action + context, latent, settings.encoder_width, width)
+        self.decoder: MLP | OpenLoopDecoder
+        if settings.decoder == "closed_loop":
+            self.decoder = MLP(context + latent, action, settings.decoder_layers, width, normalised=True)
+        else:
+            self.decoder = OpenLoopDecoder(
+                latent, action, settings.horizon, width, settings.trained_start, context_dim=context or None
+            )
+        self.prior_net = perceptron(**self.prior_settings)
 
-    def forward(self, states: Tensor, actions: Tensor) -> SkillOutput:
+    @property
+    def prior_settings(self) -> dict[str, Any]:
+        """What :func:`lightning_skills.nets.conv.perceptron` makes the prior's network of."""
+        settings = self.settings
+        return {
+            "inputs": settings.state_dim if settings.image_shape is None else settings.image_shape,
+            "outputs": 2 * settings.latent_dim,
+            "layers": settings.prior_layers,
+            "width": settings.width,
+            "normalised": True,
+            "features": settings.features,
+        }
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of a skill, d."""
+        return self.settings.latent_dim
+
+    @property
+    def horizon(self) -> int:
+        """Primitive steps per skill, H."""
+        return self.settings.horizon
+
+    @property
+    def chunk(self) -> int:
+        """Primitive actions that the decoder decides at once."""
+        return 1 if self.settings.decoder == "closed_loop" else self.settings.horizon
+
+    @property
+    def window(self) -> int:
+        """Rows of a recorded trajectory that :meth:`forward` is about; the skill starts in row ``past_actions``."""
+        return self.settings.horizon + self.settings.past_actions + 1
+
+    @property
+    def seen_rows(self) -> slice:
+        """Rows of a window at which the model looks."""
+        start = self.settings.past_actions
+        steps = self.settings.horizon + start if self.settings.decoder == "closed_loop" else 1
+        return slice(start, start + steps)
+
+    def forward(self, seen: Tensor, actions: Tensor) -> SkillOutput:
         """Encode, decode and predict a batch of windows.
 
         Args:
-            states: ``[B, H, S]``, s_0 to s_{H-1}.
-            actions: ``[B, H, A]``.
+            seen: States or images ``[B, T, ...]`` of the rows ``seen_rows``.
+            actions: ``[B, past_actions + H, A]``.
         """
-        posterior = self.encoder(torch.cat([actions, states], dim=-1))
+        settings = self.settings
+        sequence, context = actions, None
+        if settings.decoder != "open_loop":
+            context = self.perception(seen)
+            sequence = torch.cat([actions, context.expand(-1, actions.shape[1], -1)], dim=-1)
+            context = context[:, : settings.horizon]
+        posterior = self.encoder(sequence)
         skill = posterior.rsample()
-        return SkillOutput(posterior, skill, self.decode(states, skill), self.prior(states[:, 0]))
+        return SkillOutput(posterior, skill, self._decode(context, skill), self.prior(seen[:, 0]))
 
-    def prior(self, state: Tensor) -> Gaussian:
-        """p(z | s) for ``[B, S]``."""
-        return Gaussian.from_output(self.prior_net(state))
+    def prior(self, seen: Tensor) -> Gaussian:
+        """p(z | s) for states or images ``[B, ...]``."""
+        return Gaussian.from_output(self.prior_net(seen))
 
-    def decode(self, states: Tensor, skill: Tensor) -> Tensor:
-        """Actions ``[B, T, A]`` for the states ``[B, T, S]`` under one skill ``[B, d]`` each."""
-        repeated = skill[:, None].expand(-1, states.shape[1], -1)
-        return self.decoder(torch.cat([states, repeated], dim=-1))
+    def decode(self, seen: Tensor | None, skill: Tensor) -> Tensor:
+        """Actions of skills ``[B, d]``.
 
-    def low_level(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-        """The decoder in numpy: states ``[n, S]``, skills ``[n, d]`` to actions ``[n, A]``."""
-        decoder = NumpyMLP(self.decoder)
-        return lambda states, skills: decoder(np.concatenate([states, skills], axis=1))
+        Args:
+            seen: States or images ``[B, T, ...]``; the start's alone (T = 1) for a conditioned decoder, None for one
+                that sees nothing.
+            skill: One skill each.
+
+        Returns:
+            ``[B, T, A]`` of a closed-loop decoder, ``[B, H, A]`` of the others.
+        """
+        return self._decode(None if seen is None else self.perception(seen), skill)
+
+    def _decode(self, context: Tensor | None, skill: Tensor) -> Tensor:
+        if isinstance(self.decoder, OpenLoopDecoder):
+            return self.decoder(skill, None if context is None else context[:, 0])
+        assert context is not None
+        repeated = skill[:, None].expand(-1, context.shape[1], -1)
+        return self.decoder(torch.cat([context, repeated], dim=-1))
+
+    def low_level(self, renderer: Renderer | None) -> LowLevel:
+        """The decoder as it acts in an environment, ``chunk`` actions at a time; it must stay in eval mode.
+
+        Args:
+            renderer: Draws the images of a model that sees images.
+        """
+        if isinstance(self.decoder, MLP) and renderer is None:
+            decoder = NumpyMLP(self.decoder)
+            return lambda observation, skill: decoder(np.concatenate([observation["observation"], skill], 1))[:, None]
+
+        @torch.inference_mode()
+        def decode(observation: Observation, skill: np.ndarray) -> np.ndarray:
+            device = self.encoder.head.weight.device
+            seen = None
+            if self.settings.decoder != "open_loop":
+                tensors = {key: torch.tensor(value, device=device) for key, value in observation.items()}
+                seen = look(tensors, renderer)[:, None]
+            return self.decode(seen, torch.tensor(skill, device=device)).cpu().numpy()
+
+        return decode
 
     def to_artefact(self) -> Artefact:
         """Settings and tensors."""

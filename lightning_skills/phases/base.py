@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.data.batch_env import EnvInfo
+from lightning_skills.data.rendering import Renderer
 from lightning_skills.data.skill_env import SkillExecution
 
 Metrics = dict[str, Tensor]
@@ -62,6 +63,7 @@ class PhaseContext:
         artefacts: What the phases it needs handed on, by phase name.
         worlds: Number of worlds that step together on this rank.
         world_size: Number of ranks.
+        renderer: Draws the images that environment and data offer as scenes; None where they offer none.
     """
 
     options: Any
@@ -69,6 +71,7 @@ class PhaseContext:
     artefacts: Mapping[str, Artefact] = field(default_factory=dict)
     worlds: int = 1
     world_size: int = 1
+    renderer: Renderer | None = None
 
 
 class PhaseModule(LightningModule, ABC):
@@ -86,6 +89,7 @@ class PhaseModule(LightningModule, ABC):
         super().__init__()
         self.automatic_optimization = False
         self.context = context
+        self.renderer = context.renderer  # a submodule, so that it draws on the phase's device
         self._frozen: list[nn.Module] = []
         self.env_frames = 0
         self.transitions = 0

@@ -15,21 +15,55 @@ def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True)
-class SkillPretrainOptions:
-    """Options of :class:`lightning_skills.phases.skill_pretrain.SkillPretrainModule`."""
+class PretrainOptions:
+    """Options of :class:`lightning_skills.phases.pretrain.PretrainModule`."""
 
-    horizon: int = 10  # primitive steps per skill (paper, app. B)
-    latent_dim: int = 10  # length of z (paper, app. B)
-    encoder_width: int = 32  # output of the encoder's LSTM (code, `nz_enc`: maze 32, kitchen 128)
     width: int = 128  # LSTM and hidden layers (paper, app. B)
-    decoder_layers: int = 3  # between first and last (code: maze 3, kitchen 5)
-    prior_layers: int = 6  # between first and last (paper, app. B)
-    beta: float = 1e-2  # weight of the KL to N(0, 1) (paper, app. B: maze 1e-2, kitchen 5e-4)
     lr: float = 1e-3  # RAdam (paper, app. B)
     batch_size: int = 128  # code; paper 16
     updates: int = 1_195_000  # 200 epochs of 10 passes over 85 000 trajectories, 10 % held out (code)
     clip_norm: float = 1e-3  # global gradient norm during the first updates (code: against NaNs)
     clip_updates: int = 100  # how many these are (code)
+
+
+@dataclass(frozen=True)
+class SkillPretrainOptions(PretrainOptions):
+    """Options of :class:`lightning_skills.phases.skill_pretrain.SkillPretrainModule`.
+
+    Raises:
+        InputError: if a choice is unknown.
+    """
+
+    decoder: str = "closed_loop"  # a policy given z (later code); "open_loop": an LSTM (paper); "conditioned": app. D
+    horizon: int = 10  # primitive steps per skill (paper, app. B)
+    latent_dim: int = 10  # length of z (paper, app. B)
+    encoder_width: int = 32  # output of the encoder's LSTM (code, `nz_enc`: maze 32, kitchen 128)
+    decoder_layers: int = 3  # of a closed-loop decoder, between first and last (code: maze 3, kitchen 5)
+    prior_layers: int = 6  # between first and last (paper, app. B)
+    features: int = 32  # of an image (code)
+    past_actions: int | None = None  # before the skill, that the posterior sees too; None: 1 with images, else 0 (code)
+    trained_start: bool = (
+        True  # an open-loop decoder learns its first action and state (code; at the paper's time: zeros)
+    )
+    prior_estimator: str = (
+        "nll"  # of the posterior's sample; "kl": of the posterior, mean over dimensions (code, a flag)
+    )
+    beta: float = 1e-2  # weight of the KL to N(0, 1) (paper, app. B: maze 1e-2, kitchen 5e-4)
+    target_kl: float | None = None  # mean KL per dimension at which beta is learned to hold it (code, unused there)
+    beta_lr: float = 3e-4  # RAdam of a learned beta (code)
+
+    def __post_init__(self) -> None:
+        check_choice("decoder", self.decoder, ("closed_loop", "open_loop", "conditioned"))
+        check_choice("prior_estimator", self.prior_estimator, ("nll", "kl"))
+
+
+@dataclass(frozen=True)
+class ActionPriorOptions(PretrainOptions):
+    """Options of :class:`lightning_skills.phases.action_prior.ActionPriorModule`."""
+
+    layers: int = 5  # between first and last (code)
+    features: int = 128  # of an image (code)
+    updates: int = 478_000  # 200 epochs of 4 passes over the maze's trajectories (code)
 
 
 @dataclass(frozen=True)
@@ -60,7 +94,7 @@ class SkillRLOptions:
     frames: int = 1_500_000  # primitive steps to collect, warm-up included (paper, fig. 4: maze 1.4M beyond it)
     capacity: int = 100_000  # transitions kept (code: 1e5 for the closed-loop model)
     bound: float | None = 2.0  # skills are bound * tanh(u) (code); None: u itself
-    tanh_actions: bool = True  # decoded actions go through tanh, as they do not in pre-training (code)
+    tanh_actions: bool | None = None  # decoded actions go through tanh; None: in closed loop (code), not in open loop
     timeout_is_done: bool = True  # the time limit counts as terminal (code)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
+from lightning_skills.data.rendering import Renderer, look
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.errors import InputError
 from lightning_skills.losses.skill_rl import (
@@ -22,13 +23,22 @@ from lightning_skills.losses.skill_rl import (
     sampled_kl,
     td_target,
 )
+from lightning_skills.nets import action_prior, skill_model
+from lightning_skills.nets.action_prior import ActionPrior
+from lightning_skills.nets.conv import ConvMLP, perceptron
 from lightning_skills.nets.gaussian import Gaussian, squash, unsquash
 from lightning_skills.nets.mlp import MLP
-from lightning_skills.nets.numpy_mlp import NumpyMLP
+from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
 from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
 from lightning_skills.phases.options import SkillRLOptions
+
+BEHAVIOURS: dict[str, type[SkillModel] | type[ActionPrior]] = {
+    skill_model.KIND: SkillModel,
+    action_prior.KIND: ActionPrior,
+}
+"""What an artefact is read as, by its kind."""
 
 
 class SkillRLModule(PhaseModule):
@@ -36,7 +46,8 @@ class SkillRLModule(PhaseModule):
 
     A transition holds the policy's output ``u`` before the tanh; critics see ``squash(u)``, and the KL to the prior is
     taken between distributions of ``u``. With an artefact "skills" the action is a skill of its model, else it is
-    primitive.
+    primitive; with an "action_prior", regularised towards that. A policy that starts as a prior sees what the prior
+    sees, images or states; critics and policies from scratch see states.
 
     Differs from the authors' code: analytic KL by default (same expectation), and the prior, which is frozen, is
     evaluated once per transition. BatchNorm of the policy stays in eval mode, as there, with its affine part trained.
@@ -45,7 +56,7 @@ class SkillRLModule(PhaseModule):
         context: Its ``options`` are :class:`SkillRLOptions`.
 
     Raises:
-        InputError: if the options need skills and there are none, or the skills are for other states.
+        InputError: if the options need a prior and there is none, or it is for other states or images.
     """
 
     def __init__(self, context: PhaseContext) -> None:
@@ -53,9 +64,9 @@ class SkillRLModule(PhaseModule):
         self.options: SkillRLOptions = context.options
         self.skills = self._load_skills()
         state_dim = context.env.state_dim
-        self.action_dim = self.skills.settings.latent_dim if self.skills else context.env.action_dim
+        self.action_dim = self.skills.latent_dim if self.skills else context.env.action_dim
         self.policy_settings = self._policy_settings()
-        self.policy = MLP(**self.policy_settings)
+        self.policy = perceptron(**self.policy_settings)
         if self.skills and self.options.policy == "prior":
             self.policy.load_state_dict(self.skills.prior_net.state_dict())
         self.critics = nn.ModuleList(
@@ -63,31 +74,44 @@ class SkillRLModule(PhaseModule):
         )
         self.target_critics = copy.deepcopy(self.critics)
         self.log_alpha = nn.Parameter(torch.tensor(math.log(self.options.initial_alpha)))
-        # In numpy: transitions come a few at a time, where torch's cost per call would dominate.
-        self._numpy_prior = (
-            NumpyMLP(self.skills.prior_net) if self.skills and self.options.regulariser == "prior" else None
-        )
+        self._policy_renderer = self._renderer_for(self.policy)
+        self._prior_renderer = self._renderer_for(self.skills.prior_net) if self.skills else None
+        regularised = self.skills if self.options.regulariser == "prior" else None
+        self._frozen_prior = frozen(regularised.prior_net) if regularised else None
         self.keep_frozen(self.target_critics, *([self.skills] if self.skills else []))
 
-    def _load_skills(self) -> SkillModel | None:
-        if "skills" not in self.context.artefacts:
+    def _load_skills(self) -> SkillModel | ActionPrior | None:
+        if not self.context.artefacts:
             if "prior" in (self.options.policy, self.options.regulariser):
-                raise InputError("policy=prior and regulariser=prior need a skill prior, but no phase hands on skills")
+                raise InputError("policy=prior and regulariser=prior need a prior, but no phase hands one on")
             return None
-        skills = SkillModel.from_artefact(self.context.artefacts["skills"])
+        (artefact,) = self.context.artefacts.values()
+        skills = BEHAVIOURS[artefact.kind].from_artefact(artefact)
         if skills.settings.state_dim != self.context.env.state_dim:
             raise InputError(
-                f"the skills were learned on states of length {skills.settings.state_dim}, "
+                f"the {artefact.kind} were learned on states of length {skills.settings.state_dim}, "
                 f"this environment's have {self.context.env.state_dim}"
+            )
+        learned, here = skills.settings.image_shape, self.renderer.image_shape if self.renderer else None
+        if learned is not None and here != tuple(learned):
+            raise InputError(
+                f"the {artefact.kind} were learned on images of shape {learned}, this environment has {here}"
             )
         return skills
 
     def _policy_settings(self) -> dict[str, Any]:
-        ends = {"inputs": self.context.env.state_dim, "outputs": 2 * self.action_dim}
         if self.skills and self.options.policy == "prior":
-            settings = self.skills.settings
-            return ends | {"layers": settings.prior_layers, "width": settings.width, "normalised": True}
-        return ends | {"layers": self.options.policy_layers, "width": self.options.policy_width, "normalised": False}
+            return self.skills.prior_settings
+        return {
+            "inputs": self.context.env.state_dim,
+            "outputs": 2 * self.action_dim,
+            "layers": self.options.policy_layers,
+            "width": self.options.policy_width,
+            "normalised": False,
+        }
+
+    def _renderer_for(self, network: nn.Module) -> Renderer | None:
+        return self.renderer if isinstance(network, ConvMLP) else None
 
     def train(self, mode: bool = True) -> "SkillRLModule":
         """Training mode for all but the policy: statistics of an RL batch would wreck what the prior knows."""
@@ -98,6 +122,12 @@ class SkillRLModule(PhaseModule):
     # Acting
 
     @property
+    def tanh_actions(self) -> bool:
+        """Whether decoded actions go through tanh."""
+        closed_loop = self.skills is not None and self.skills.chunk == 1
+        return closed_loop if self.options.tanh_actions is None else self.options.tanh_actions
+
+    @property
     def target_divergence(self) -> float:
         """delta, in nats."""
         delta = self.options.target_divergence
@@ -106,18 +136,19 @@ class SkillRLModule(PhaseModule):
     def skill_execution(self) -> SkillExecution:
         """Skills run through the frozen decoder; primitive actions run as they are."""
         return SkillExecution(
-            low_level=self.skills.low_level() if self.skills else None,
-            horizon=self.skills.settings.horizon if self.skills else 1,
+            low_level=self.skills.low_level(self._prior_renderer) if self.skills else None,
+            horizon=self.skills.horizon if self.skills else 1,
             action_dim=self.action_dim,
             bound=self.options.bound,
-            tanh_actions=self.options.tanh_actions,
+            tanh_actions=self.tanh_actions,
             timeout_is_done=self.options.timeout_is_done,
+            chunk=self.skills.chunk if self.skills else 1,
         )
 
     @torch.no_grad()
     def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
         """``u`` ``[N, d]`` of the policy: a sample if ``explore``, else the mean."""
-        policy = Gaussian.from_output(self.policy(observation["observation"]))
+        policy = Gaussian.from_output(self.policy(look(observation, self._policy_renderer)))
         u = policy.rsample() if explore else policy.mean
         return u, state, TensorDict({}, batch_size=observation.batch_size)
 
@@ -132,10 +163,10 @@ class SkillRLModule(PhaseModule):
 
     def annotate(self, transitions: TensorDict) -> TensorDict:
         """Add mean and log std of the frozen prior at both states, if it regularises."""
-        if self._numpy_prior is None:
+        if self._frozen_prior is None:
             return transitions
-        both = torch.cat([transitions["observation"], transitions["next", "observation"]])
-        prior = Gaussian.from_output(torch.from_numpy(self._numpy_prior(both.numpy())))
+        both = seen(transitions.to(self.device), self._prior_renderer)
+        prior = Gaussian.from_output(self._frozen_prior(both).cpu())
         for part, mean, log_std in zip(
             (transitions, transitions["next"]), prior.mean.chunk(2), prior.log_std.chunk(2), strict=True
         ):
@@ -197,7 +228,7 @@ class SkillRLModule(PhaseModule):
 
         Those at s' are for the target, so nothing there has to be differentiated.
         """
-        items, both = len(batch), join(batch, "observation")
+        items, both = len(batch), seen(batch, self._policy_renderer)
         policy = Gaussian.from_output(self.policy(both, learning=items))
         u = policy.rsample()
         divergence = self._divergence(policy, u, batch)
@@ -237,12 +268,17 @@ class SkillRLModule(PhaseModule):
             "policy": self.policy_settings,
             "skills": asdict(self.skills.settings) if self.skills else None,
             "bound": self.options.bound,
-            "tanh_actions": self.options.tanh_actions,
+            "tanh_actions": self.tanh_actions,
         }
         tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
         if self.skills:
             tensors |= {f"skills.{name}": tensor for name, tensor in self.skills.state_dict().items()}
         return Artefact("policy", settings, tensors)
+
+
+def seen(batch: TensorDict, renderer: Renderer | None) -> Tensor:
+    """States or images of transitions ``[B]`` at s, then at s', ``[2 B, ...]``."""
+    return torch.cat([look(batch, renderer), look(batch["next"], renderer)])
 
 
 def join(batch: TensorDict, key: str) -> Tensor:

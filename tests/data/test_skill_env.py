@@ -89,9 +89,9 @@ def test_the_bound_squashes_the_action():
 def test_without_a_bound_the_skill_reaches_the_low_level_policy_as_it_is():
     seen = []
 
-    def low_level(states, skills):
-        seen.append((states.copy(), skills.copy()))
-        return np.full_like(skills, 0.7)
+    def low_level(observation, skills):
+        seen.append((observation["observation"].copy(), skills.copy()))
+        return np.full_like(skills, 0.7)[:, None]
 
     worlds = CountingEnv()
     env = SkillEnv(worlds, execution(low_level, horizon=3))
@@ -103,9 +103,25 @@ def test_without_a_bound_the_skill_reaches_the_low_level_policy_as_it_is():
 
 def test_decoded_actions_may_go_through_tanh():
     worlds = CountingEnv()
-    env = SkillEnv(worlds, execution(lambda states, skills: np.full_like(skills, 0.7), tanh_actions=True))
+    env = SkillEnv(worlds, execution(lambda _, skills: np.full_like(skills, 0.7)[:, None], tanh_actions=True))
     act(env, env.reset(), [0, 0], [0, 0])
     np.testing.assert_allclose(worlds.actions[0], np.tanh(0.7), rtol=1e-6)
+
+
+def test_in_open_loop_the_low_level_policy_decides_a_chunk_of_actions_at_once():
+    asked = []
+
+    def low_level(observation, skills):
+        asked.append(observation["observation"][0, 0])
+        return np.stack([skills + 0.1 * index for index in range(3)], axis=1)
+
+    worlds = CountingEnv()
+    env = SkillEnv(worlds, execution(low_level, horizon=6, chunk=3))
+    act(env, env.reset(), [0.2, -0.2], [0.0, 0.0])
+    assert asked == [0.0, 3.0]
+    played = np.array([actions[0] for actions in worlds.actions])
+    np.testing.assert_allclose(played[:3], [[0.2, -0.2], [0.3, -0.1], [0.4, 0.0]], atol=1e-6)
+    np.testing.assert_allclose(played[3:], played[:3])
 
 
 def test_one_torchrl_step_per_skill():

@@ -110,7 +110,7 @@ def test_the_low_level_policy_is_the_decoder_in_eval_mode(model):
         model.decode(torch.randn(8, 5, 4), torch.randn(8, 3))
     model.eval()
     states, skills = torch.randn(6, 4), torch.randn(6, 3)
-    ours = torch.from_numpy(model.low_level()(states.numpy(), skills.numpy()))
+    ours = torch.from_numpy(model.low_level(None)({"observation": states.numpy()}, skills.numpy()))[:, 0]
     torch.testing.assert_close(ours, model.decode(states[:, None], skills)[:, 0], rtol=1e-4, atol=1e-5)
 
 

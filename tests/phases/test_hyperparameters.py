@@ -36,7 +36,7 @@ SOFT_ACTOR_CRITIC = {
     "warmup": 5000,
     "timeout_is_done": True,
 }
-RL = SOFT_ACTOR_CRITIC | {"policy": "prior", "regulariser": "prior", "bound": 2.0, "tanh_actions": True}
+RL = SOFT_ACTOR_CRITIC | {"policy": "prior", "regulariser": "prior", "bound": 2.0, "tanh_actions": None}
 RL_MAZE = RL | {"target_divergence": 1.0, "critic_layers": 2, "capacity": 100_000}
 RL_KITCHEN = RL | {"target_divergence": 5.0, "critic_layers": 5, "capacity": 1_000_000}
 SAC = SOFT_ACTOR_CRITIC | {"policy": "scratch", "regulariser": "entropy", "target_divergence": None, "bound": 1.0}
@@ -182,7 +182,7 @@ def test_target_critics_start_as_copies_of_two_different_critics():
 @pytest.mark.parametrize("value", [True, False])
 def test_how_an_action_is_executed_is_as_told(option, value):
     assert getattr(with_(**{option: value}).skill_execution(), option) is value
-    assert getattr(SkillRLOptions(), option), "the authors' default"
+    assert getattr(with_().skill_execution(), option), "the authors' default in closed loop"
 
 
 def test_every_transition_has_its_updates():

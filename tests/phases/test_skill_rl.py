@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lightning_skills.artefacts import Artefact
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.errors import InputError
-from lightning_skills.nets.mlp import MLP
+from lightning_skills.nets.conv import perceptron
 from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
 from lightning_skills.phases.base import Collect, PhaseContext, Update
 from lightning_skills.phases.options import SkillRLOptions
@@ -237,7 +237,7 @@ def test_how_the_environment_executes_an_action():
     assert (execution.horizon, execution.action_dim, execution.bound) == (4, 5, 2.0)
     x, z = np.ones((2, 3), dtype=np.float32), np.ones((2, 5), dtype=np.float32)
     decoded = module.skills.decode(torch.from_numpy(x)[:, None], torch.from_numpy(z))[:, 0]
-    np.testing.assert_allclose(execution.low_level(x, z), decoded.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(execution.low_level({"observation": x}, z)[:, 0], decoded.numpy(), rtol=1e-4, atol=1e-5)
     flat = build(FLAT).skill_execution()
     assert (flat.low_level, flat.horizon, flat.action_dim, flat.bound) == (None, 1, 2, 1.0)
 
@@ -252,7 +252,7 @@ def test_it_hands_on_policy_and_skills(tmp_path):
         for name, tensor in artefact.tensors.items():
             part, _, inner = name.partition(".")
             parts[part][inner] = tensor
-        policy = MLP(**artefact.settings["policy"]).eval()
+        policy = perceptron(**artefact.settings["policy"]).eval()
         policy.load_state_dict(parts["policy"])
         x = torch.randn(4, 3)
         assert torch.equal(policy(x), module.policy(x))
@@ -268,7 +268,7 @@ def test_contradictory_options_are_refused():
         dataclasses.replace(SPIRL, target_divergence=None)
     with pytest.raises(InputError, match="regulariser is 'kl'"):
         dataclasses.replace(SPIRL, regulariser="kl")
-    with pytest.raises(InputError, match="no phase hands on skills"):
+    with pytest.raises(InputError, match="no phase hands one on"):
         SkillRLModule(PhaseContext(SPIRL, EnvInfo({"observation": (3,)}, 2, 50)))
     with pytest.raises(InputError, match="length 3"):
         build(state_dim=4)

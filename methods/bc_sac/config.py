@@ -1,0 +1,42 @@
+"""Options of BC + SAC as SPiRL's authors run it."""
+
+from dataclasses import dataclass, field
+
+from lightning_skills.phases.options import ActionPriorOptions, SkillRLOptions
+from lightning_skills.plugins import Overrides
+
+
+@dataclass(frozen=True)
+class BcSacConfig:
+    """Options of both phases; the defaults are the authors' for the maze."""
+
+    prior: ActionPriorOptions = field(default_factory=ActionPriorOptions)
+    rl: SkillRLOptions = field(
+        default_factory=lambda: SkillRLOptions(
+            regulariser="entropy", target_divergence=None, bound=1.0, capacity=1_000_000, frames=950_000
+        )
+    )
+
+
+PRESETS: dict[str, Overrides] = {
+    "maze": {"prior.updates": 50_000},
+    "maze/small20": {"prior.updates": 12_000, "rl.frames": 100_000},
+    "kitchen": {
+        "prior.updates": 192_000,  # 200 epochs of 10 passes
+        "rl.critic_layers": 5,
+        "rl.capacity": 100_000,
+        "rl.frames": 1_300_000,
+    },
+}
+
+SMOKE: Overrides = {
+    "prior.updates": 4,
+    "prior.batch_size": 16,
+    "prior.width": 16,
+    "prior.layers": 1,
+    "rl.critic_layers": 1,
+    "rl.critic_width": 16,
+    "rl.batch_size": 16,
+    "rl.warmup": 16,
+    "rl.frames": 40,
+}

@@ -1,0 +1,52 @@
+"""Options of the skill-space policy as SPiRL's authors run it."""
+
+from dataclasses import dataclass, field
+
+from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
+from lightning_skills.plugins import Overrides
+
+
+@dataclass(frozen=True)
+class SspConfig:
+    """Options of both phases; the defaults are the authors' for the maze."""
+
+    skills: SkillPretrainOptions = field(default_factory=lambda: SkillPretrainOptions(decoder="open_loop"))
+    rl: SkillRLOptions = field(
+        default_factory=lambda: SkillRLOptions(
+            policy="scratch",
+            policy_layers=3,
+            policy_width=64,
+            regulariser="entropy",
+            target_divergence=None,
+            capacity=1_000_000,
+            frames=1_300_000,
+        )
+    )
+
+
+PRESETS: dict[str, Overrides] = {
+    "maze": {"skills.updates": 100_000},
+    "maze/small20": {"skills.updates": 12_000, "rl.warmup": 1_000, "rl.frames": 100_000},
+    "kitchen": {
+        "skills.encoder_width": 128,
+        "skills.beta": 5e-4,
+        "skills.updates": 192_000,  # 200 epochs of 10 passes
+        "rl.policy_layers": 5,
+        "rl.policy_width": 256,
+        "rl.critic_layers": 5,
+    },
+}
+
+SMOKE: Overrides = {
+    "skills.updates": 4,
+    "skills.batch_size": 16,
+    "skills.width": 16,
+    "skills.prior_layers": 1,
+    "rl.policy_layers": 1,
+    "rl.policy_width": 16,
+    "rl.critic_layers": 1,
+    "rl.critic_width": 16,
+    "rl.batch_size": 16,
+    "rl.warmup": 4,
+    "rl.frames": 120,
+}
