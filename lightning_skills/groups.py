@@ -133,17 +133,15 @@ def _telling_keys(groups: Sequence[tuple[str, Options]]) -> list[str]:
 
 
 def _candidates(groups: Sequence[tuple[str, Options]]) -> list[str]:
-    """Options that differ between groups of a task, the best names first; one for those that differ alike."""
+    """Options to tell groups apart by, the best names first; one for all that differ alike."""
     names = {options["name"] for _, options in groups}
     digests = any(re.fullmatch("[0-9a-f]{8}", name) for name in names)
     keys = dict.fromkeys(key for _, options in groups for key in options if key != "method.name")
     ranked = sorted(keys, key=lambda key: key != "name" if not digests else key == "name")
-    tasks = {task for task, _ in groups}
     alike: dict[tuple[int, ...], str] = {}
     for key in ranked:
-        if len(_values(groups, [key])) > len(tasks):
-            column = [options.get(key, ABSENT) for _, options in groups]
-            alike.setdefault(tuple(column.index(value) for value in column), key)
+        column = [options.get(key, ABSENT) for _, options in groups]
+        alike.setdefault(tuple(column.index(value) for value in column), key)
     return list(alike.values())
 
 

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from lightning_skills.errors import InputError
@@ -34,10 +36,10 @@ def test_methods_are_named_however_much_else_differs(tmp_path):
 
 
 def test_options_that_differ_are_named_by_the_shortest_end(tmp_path):
-    for lr in (1e-3, 1e-4, 2.0):
+    for lr in (1e-3, 10.0, 2.0):
         write_run(tmp_path / str(lr), **{"method.rl.lr": lr})
     # Not "lr": the skills have one too.
-    assert [label for _, label, _ in shown(tmp_path)] == ["rl.lr=0.0001", "rl.lr=0.001", "rl.lr=2.0"]
+    assert [label for _, label, _ in shown(tmp_path)] == ["rl.lr=0.001", "rl.lr=2.0", "rl.lr=10.0"]
 
 
 def test_the_fewest_options_that_tell_all_apart(tmp_path):
@@ -84,12 +86,18 @@ def test_every_seed_may_take_the_skills_of_its_own_seed(tmp_path):
     assert shown(tmp_path) == [("maze-small20", "spirl", [1, 11])]
     write_run(tmp_path / "other", seed=2, **{"sources": {"skills": "runs/spirl/seed1"}})
     assert [seeds for *_, seeds in shown(tmp_path)] == [[1, 11], [2]]
+    for seed in (3, 4):
+        write_run(tmp_path / "others", seed=seed, **{"sources": {"skills": f"runs/spirl/seed{seed}0"}})
+    assert [seeds for *_, seeds in shown(tmp_path / "others")] == [[3], [4]]
 
 
 def test_grouping_by_options(tmp_path):
     for method, lr in (("sac", 1.0), ("spirl", 1.0), ("spirl", 2.0)):
         write_run(tmp_path / str(lr), method, **{"method.rl.lr": lr})
     assert shown(tmp_path, "method") == [("maze-small20", "sac", [0]), ("maze-small20", "spirl", [0, 0])]
+    write_run(tmp_path / "task", "spirl", task="a")
+    assert [group for group in shown(tmp_path, "method") if group[0] == "maze-a"] == [("maze-a", "spirl", [0])]
+    shutil.rmtree(tmp_path / "task")
     for word in ("rl.lr", "method.rl.lr"):
         labels = [(label, len(seeds)) for _, label, seeds in shown(tmp_path, word)]
         assert labels == [("rl.lr=1.0", 2), ("rl.lr=2.0", 1)]

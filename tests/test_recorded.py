@@ -35,7 +35,7 @@ def test_runs_are_found_once_at_and_below_folders(tmp_path):
         write_run(tmp_path / "here", seed=seed)
     other = write_run(tmp_path / "there", "sac")
     (other / "checkpoints").mkdir()
-    (other / "checkpoints" / "config.yaml").write_text("no run")
+    (other / "checkpoints" / "config.yaml").write_text((other / "config.yaml").read_text())
     found = find_runs([tmp_path / "here", tmp_path / "here" / "spirl" / "maze-small20" / ".." / "maze-small20", other])
     assert [run.folder.name for run in found] == ["seed0", "seed1", "seed0"]
     assert [run.method for run in found] == ["spirl", "spirl", "sac"]
@@ -115,8 +115,8 @@ def test_curves_of_a_phase(tmp_path):
 
 
 def test_rows_of_a_second_try_replace_those_of_the_first():
-    rows = [{"n": str(n), "x": str(x)} for n, x in [(10, 1.0), (20, 2.0), (30, 3.0), (15, 4.0), (20, 5.0)]]
-    np.testing.assert_array_equal(series(rows, "n", "x"), [[10, 15, 20], [1, 4, 5]])
+    rows = [{"n": str(n), "x": str(x)} for n, x in [(10, 1.0), (20, 2.0), (30, 3.0), (15, 4.0), (20, 5.0), (20, 6.0)]]
+    np.testing.assert_array_equal(series(rows, "n", "x"), [[10, 15, 20], [1, 4, 6]])
 
 
 def test_values_that_are_not_finite_are_left_out():
