@@ -12,6 +12,8 @@ usage: python -m lightning_skills COMMAND
   train key=value ...                    the same as train.py
   report RUN_OR_FOLDER... [out=report] [metric=success] [by=method]
                                          curves and tables over recorded runs
+  explore RUN_OR_FOLDER... [frames=100000] [out=exploration]
+                                         where priors lead before any reward is seen, beside uniform actions
   data generate env=NAME [key=value ...] make the env's data set (or say that it is there)
   data describe PATH                     what a data set holds
   data validate PATH                     read every value and check it
@@ -33,6 +35,8 @@ def main(words: Sequence[str]) -> int:
             return command.train(rest)
         case ["report", *rest]:
             return command.guard(lambda: _report(rest))
+        case ["explore", *rest]:
+            return command.guard(lambda: _explore(rest))
         case ["data", "generate", *rest]:
             return command.guard(lambda: _generate(rest))
         case ["data", "describe", path]:
@@ -63,6 +67,12 @@ def _report(words: Sequence[str]) -> int:
     from lightning_skills import comparison
 
     return comparison.main(words)
+
+
+def _explore(words: Sequence[str]) -> int:
+    from lightning_skills.evaluation import exploration
+
+    return exploration.main(words)
 
 
 def _generate(words: Sequence[str]) -> int:

@@ -30,7 +30,8 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
     snapshots = [(int(file.stem), _episodes(file)) for file in sorted((folder / "evaluations").glob("*/*.npz"))]
     if snapshots:
         chosen = np.unique(np.linspace(0, len(snapshots) - 1, PANELS).round().astype(int))
-        report.trajectories_over_time(env, [snapshots[index] for index in chosen], pictures[1])
+        titled = [(report.env_frames(frames), episodes) for frames, episodes in (snapshots[index] for index in chosen)]
+        report.trajectory_panels(env, titled, pictures[1])
     summary_file = folder / "summary.json"
     summary: dict[str, Any] = json.loads(summary_file.read_text()) if summary_file.exists() else {}
     if summary:

@@ -1,12 +1,14 @@
 """The command ``train.py``: reads the words, runs one job or a sweep, and turns outcomes into exit statuses."""
 
+import difflib
 import errno
 import itertools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from lightning_skills.errors import InputError
 
@@ -63,6 +65,27 @@ def guard(work: Callable[[], int]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def options_and_places(words: Sequence[str], defaults: Mapping[str, str]) -> tuple[dict[str, str], list[Path]]:
+    """Split a command's words into its ``key=value`` options, laid over their defaults, and the paths it is given.
+
+    Raises:
+        InputError: if an option is unknown (names the closest), or there is no path.
+    """
+    options, places = dict(defaults), []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key in defaults and equals:
+            options[key] = value
+        elif equals and not Path(word).exists():
+            close = difflib.get_close_matches(key, defaults, n=1) or defaults
+            raise InputError(f"unknown option {key!r}; there is {', '.join(close)}")
+        else:
+            places.append(Path(word))
+    if not places:
+        raise InputError("give runs, or folders that hold some")
+    return options, places
 
 
 def _train(words: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from lightning_skills import plugins
 from lightning_skills.errors import InputError
@@ -169,6 +170,32 @@ def load(words: Sequence[str]) -> Run:
     return Run(
         dataclasses.replace(config, name=config.name or _default_name(overrides, choices)), method, env, tuple(words)
     )
+
+
+def restore(folder: Path) -> Run:
+    """The run that a run folder holds, as it was composed; its ``runs_dir`` is where the folder lies now.
+
+    Raises:
+        InputError: if there is none, its plug-ins are not registered, or it was written by another version.
+    """
+    try:
+        tree = plain(OmegaConf.load(folder / "config.yaml"))
+        method, env = plugins.methods()[tree["method"].pop("name")], plugins.envs()[tree["env"].pop("name")]
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{folder} is no run: config.yaml is missing") from None
+    except (KeyError, TypeError, AttributeError, OmegaConfBaseException, YAMLError):
+        raise InputError(f"{folder}: config.yaml is damaged") from None
+    schema = OmegaConf.structured(RunConfig)
+    _writable(schema)
+    for key, options in (("method", method.config), ("env", env.config)):
+        schema[key] = OmegaConf.structured(options)
+        _writable(schema[key])
+    try:
+        config = _freeze(cast(DictConfig, OmegaConf.merge(schema, tree)))
+    except OmegaConfBaseException as error:
+        raise InputError(f"{folder}: config.yaml was written by another version: {_explain(error)}") from None
+    runs_dir = folder.resolve().parents[3]
+    return Run(dataclasses.replace(config, runs_dir=str(runs_dir)), method, env)
 
 
 def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:

@@ -96,7 +96,7 @@ class Pipeline:
         if run.config.trainer.threads:
             torch.set_num_threads(run.config.trainer.threads)
         self._make_env = resolve(run.env.make)
-        probe = self._worlds([0])
+        probe = self.worlds([0])
         self._info: EnvInfo = probe.info
         self._probe = probe
         self._recorded_renderer: Renderer | None = None
@@ -153,7 +153,8 @@ class Pipeline:
             },
         )
 
-    def _worlds(self, seeds: Sequence[int]) -> BatchEnv:
+    def worlds(self, seeds: Sequence[int]) -> BatchEnv:
+        """One world of the run's environment per seed."""
         return self._make_env(self._config.env, seeds)
 
     def _dataset(self) -> Dataset:
@@ -193,7 +194,12 @@ class Pipeline:
             artefacts[need.phase] = Artefact.load(path, need.kind)
         return artefacts
 
-    def _build(self, phase: Phase, dataset: Dataset | None) -> Built:
+    def module(self, phase: Phase) -> PhaseModule:
+        """A phase as it is before its first update; random streams are seeded anew.
+
+        Raises:
+            InputError: if an artefact it needs is missing or does not fit.
+        """
         config = self._config
         seed_everything(config.seed, verbose=False)
         context = PhaseContext(
@@ -204,9 +210,12 @@ class Pipeline:
             renderer=self._probe.renderer if phase.data == "online" else self._recorded_renderer,
         )
         module: PhaseModule = resolve(phase.module)(context)
-        module.train()  # so that frozen parts are in eval mode before anything acts
+        return module.train()  # so that frozen parts are in eval mode before anything acts
+
+    def _build(self, phase: Phase, dataset: Dataset | None) -> Built:
+        module = self.module(phase)
         if phase.data == "online":
-            return module, OnlineData(module, self._worlds(self._seeds(phase, config.collect.worlds)))
+            return module, OnlineData(module, self.worlds(self._seeds(phase, self._config.collect.worlds)))
         assert dataset is not None
         return module, OfflineData(module, dataset)
 
@@ -233,7 +242,7 @@ class Pipeline:
         callbacks: list[Callback] = [rows]
         if online:
             folder = self._directory / "evaluations" / phase.name
-            callbacks.append(InterimEvaluation(self._config.evaluation, self._worlds, rows, folder))
+            callbacks.append(InterimEvaluation(self._config.evaluation, self.worlds, rows, folder))
         if options.progress:
             callbacks.append(Progress(phase.name, "env frames" if online else "updates", rows))
         trainer = Trainer(
@@ -264,7 +273,7 @@ class Pipeline:
     def _evaluate(self, phase: Phase, module: PhaseModule) -> None:
         options = self._config.evaluation
         # Another seed than the interim evaluations': these worlds have not been looked at before.
-        result = rollout(module, self._worlds, options.episodes, options.seed + 1, options.explore)
+        result = rollout(module, self.worlds, options.episodes, options.seed + 1, options.explore)
         result.save(self._directory / "evaluation.npz")
         summary = {
             "phase": phase.name,

@@ -108,12 +108,17 @@ def learning_curves(metrics_csv: Path, out: Path) -> None:
         figure.savefig(out)
 
 
-def trajectories_over_time(env: BatchEnv, snapshots: Sequence[tuple[int, Sequence[np.ndarray]]], out: Path) -> bool:
-    """Draw where the agent went, early to late in training, into a PNG.
+def env_frames(frames: int) -> str:
+    """A counter in short, as a title."""
+    return f"{_short(frames)} env frames"
+
+
+def trajectory_panels(env: BatchEnv, snapshots: Sequence[tuple[str, Sequence[np.ndarray]]], out: Path) -> bool:
+    """Draw where the agent went, one panel per snapshot, into a PNG.
 
     Args:
         env: Knows how to draw its states.
-        snapshots: Env frames and state trajectories, each ``[T, state_dim]``.
+        snapshots: Title and state trajectories, each ``[T, state_dim]``.
         out: The picture.
 
     Returns:
@@ -125,11 +130,11 @@ def trajectories_over_time(env: BatchEnv, snapshots: Sequence[tuple[int, Sequenc
     lines = math.ceil(len(snapshots) / columns)
     with new_figure(2.6 * columns, 2.8 * lines, out) as figure:
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes, (frames, trajectories) in zip(grid, snapshots, strict=False):
+        for axes, (title, trajectories) in zip(grid, snapshots, strict=False):
             axes.grid(False)
             if not env.draw(axes, trajectories):
                 return False
-            axes.set_title(f"{_short(frames)} env frames")
+            axes.set_title(title)
         for axes in grid[len(snapshots) :]:
             axes.set_axis_off()
         figure.savefig(out)

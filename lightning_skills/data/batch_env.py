@@ -189,6 +189,13 @@ class BatchEnv(ABC):
         """Draw state trajectories (each ``[T, state_dim]``) into a plot; False if this env has no such picture."""
         return False
 
+    def visited(self, trajectories: Sequence[Array]) -> tuple[int, int] | None:
+        """How many places state trajectories (each ``[T, state_dim]``) visited, and how many there are.
+
+        None in an environment without a notion of places.
+        """
+        return None
+
     def film(self, trajectory: Array) -> Array | None:
         """Frames ``[F, height, width, 3]`` uint8 of one state trajectory ``[T, state_dim]``, or None."""
         return None

@@ -152,6 +152,10 @@ class PhaseModule(LightningModule, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not act")
 
+    def explorers(self) -> Mapping[str, str]:
+        """The acting methods worth comparing before any update, and what they are called in a table."""
+        return {"act": "untrained policy"}
+
     def initial_state(self, worlds: int) -> TensorDict:
         """The acting state at the start of an episode, batch size ``[worlds]``; empty for a memoryless policy."""
         return TensorDict({}, batch_size=[worlds])

@@ -161,6 +161,13 @@ class SkillRLModule(PhaseModule):
         u = uniform if self.options.bound is None else unsquash(self.options.bound * uniform, self.options.bound)
         return u, state, TensorDict({}, batch_size=observation.batch_size)
 
+    def explorers(self) -> Mapping[str, str]:
+        """The prior, if the policy starts as one, and uniform actions of the same kind."""
+        flat = self.skills is None or isinstance(self.skills, ActionPrior)
+        prior = "action prior" if flat else "skill prior"
+        first = {"act": prior} if self.options.policy == "prior" else {}
+        return {**first, "act_random": "random actions" if flat else "uniform skills"}
+
     def annotate(self, transitions: TensorDict) -> TensorDict:
         """Add mean and log std of the frozen prior at both states, if it regularises."""
         if self._frozen_prior is None:

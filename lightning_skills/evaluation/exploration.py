@@ -1,0 +1,117 @@
+"""``python -m lightning_skills explore``: where priors lead before any reward is seen.
+
+SPiRL's authors judge a prior by such rollouts, not by its loss (Pertsch et al. 2020, fig. 5): the policy of an online
+phase acts before its first update, which is sampling from the prior, beside uniform actions of the same kind.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lightning_skills import config, report
+from lightning_skills.command import options_and_places
+from lightning_skills.errors import InputError
+from lightning_skills.evaluation.rollouts import Rollouts, rollout
+from lightning_skills.evaluation.statistics import describe
+from lightning_skills.pipeline import Pipeline
+from lightning_skills.quiet import quiet
+from lightning_skills.recorded import find_runs
+
+OPTIONS = {"frames": "100000", "out": "exploration"}
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What one explorer of one run did.
+
+    Args:
+        label: What it is called.
+        seed: The run's seed.
+        rollouts: Its episodes.
+        visited: Places it visited, and how many there are.
+    """
+
+    label: str
+    seed: int
+    rollouts: Rollouts
+    visited: tuple[int, int]
+
+
+def main(words: Sequence[str]) -> int:
+    """The command: runs, or folders above them, and ``key=value`` options; returns the exit status.
+
+    Raises:
+        InputError: if there is no run, or one of them has no online phase or an environment without places.
+    """
+    options, folders = options_and_places(words, OPTIONS)
+    if not options["frames"].isdigit() or not int(options["frames"]):
+        raise InputError(f"frames={options['frames']}: must be a positive number of env frames")
+    quiet()
+    runs = [config.restore(run.folder) for run in find_runs(folders)]
+    explorations = [found for run in runs for found in explore(run, int(options["frames"]))]
+    out = Path(options["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    table = report.markdown_table(summarise(explorations))
+    (out / "table.md").write_text(f"{table}\n")
+    (out / "table.csv").write_text(report.csv_table([per_seed(each) for each in explorations]))
+    first = {each.label: each for each in reversed(explorations)}
+    drawn = [(f"{label}: {each.visited[0]} cells", each.rollouts.trajectories) for label, each in sorted(first.items())]
+    report.trajectory_panels(Pipeline(runs[0]).worlds([0]), drawn, out / "paths.png")
+    print(f"{table}\n\nlook at  {out / 'paths.png'}")
+    return 0
+
+
+def explore(run: config.Run, frames: int) -> list[Exploration]:
+    """Let every explorer of a run's online phase act for about so many env frames, in whole episodes.
+
+    The run's seed seeds the worlds and the sampling; another explorer of the same run sees the same worlds.
+
+    Raises:
+        InputError: if the run has no online phase, what that needs is not trained, or its environment has no places.
+    """
+    phases = [phase for phase in run.method.phases if phase.data == "online"]
+    if not phases:
+        raise InputError(f"method {run.method.name!r} has no online phase to explore with")
+    pipeline = Pipeline(run)
+    env, module = pipeline.worlds([0]), pipeline.module(phases[0])
+    episodes = max(1, round(frames / env.info.horizon))
+    found = []
+    for policy, label in module.explorers().items():
+        rollouts = rollout(module, pipeline.worlds, episodes, run.config.seed, explore=True, policy=policy)
+        visited = env.visited(rollouts.trajectories)
+        if visited is None:
+            raise InputError(f"env {run.env.name!r} has no places to count; look at the evaluation's return instead")
+        found.append(Exploration(label, run.config.seed, rollouts, visited))
+    return found
+
+
+def per_seed(exploration: Exploration) -> dict[str, str | int | float]:
+    """A row of the full table."""
+    return {
+        "explorer": exploration.label,
+        "seed": exploration.seed,
+        "env frames": int(exploration.rollouts.frames.sum()),
+        "visited": exploration.visited[0],
+        "places": exploration.visited[1],
+        "success": float(exploration.rollouts.success.mean()),
+    }
+
+
+def summarise(explorations: Sequence[Exploration]) -> list[dict[str, str]]:
+    """A row per explorer over its seeds."""
+    rows = []
+    for label in dict.fromkeys(each.label for each in explorations):
+        group = [each for each in explorations if each.label == label]
+        rows.append(
+            {
+                "explorer": label,
+                "seeds": str(len(group)),
+                "env frames": f"{np.mean([each.rollouts.frames.sum() for each in group]):.0f}",
+                "visited": str(describe([each.visited[0] for each in group])),
+                "of": str(group[0].visited[1]),
+                "success": str(describe([each.rollouts.success.mean() for each in group])),
+            }
+        )
+    return rows

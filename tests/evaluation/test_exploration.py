@@ -1,0 +1,84 @@
+import csv
+
+import numpy as np
+import pytest
+
+from envs.maze.config import MazeConfig
+from envs.maze.env import make
+from lightning_skills import __main__ as main
+from lightning_skills import command, config
+from lightning_skills.errors import InputError
+from lightning_skills.evaluation.exploration import explore
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A smoke run of the skills of SPiRL and of the prior of the flat prior, no RL."""
+    folder = tmp_path_factory.mktemp("runs")
+    words = ["env=maze", "debug=smoke", "logging=csv", f"runs_dir={folder}", f"data_dir={folder / 'data'}"]
+    for method, phase in (("spirl", "skills"), ("flat_prior", "prior")):
+        assert command.train([f"method={method}", *words, f"phase={phase}"]) == 0
+    return folder
+
+
+def run_of(runs, method):
+    return config.restore(runs / method / "maze-small20" / "smoke" / "seed0")
+
+
+def test_visited_cells_are_counted_once_and_walls_never():
+    env = make(MazeConfig(task="small20"), [0])
+    path = np.zeros((5, 4))
+    path[:, :2] = [[6.0, 14.0], [6.2, 14.1], [6.31, 14.0], [7.0, 14.0], [6.0, 14.0]]  # cells end 0.3 above their index
+    assert env.layout[7, 14]
+    assert not env.layout[[6, 7], [14, 14]].all()
+    cells, total = env.visited([path, path])
+    assert (cells, total) == (1, int((~env.layout).sum()))
+    elsewhere = path + [0, 1, 0, 0]
+    assert env.visited([path, elsewhere])[0] == 1 + int(~env.layout[6, 15]) + int(~env.layout[7, 15])
+
+
+def test_a_run_is_restored_as_it_was_composed(runs):
+    run = run_of(runs, "spirl")
+    again = config.load(["method=spirl", "env=maze", "debug=smoke", "logging=csv", f"runs_dir={runs}"])
+    assert run.config.method == again.config.method
+    assert run.config.env == again.config.env
+    assert (run.config.seed, run.config.name, run.directory) == (0, "smoke", again.directory)
+
+
+def test_what_cannot_be_restored_says_so(tmp_path):
+    with pytest.raises(InputError, match="no run"):
+        config.restore(tmp_path)
+    (tmp_path / "config.yaml").write_text("method: {name: spirl, gone: 1}\nenv: {name: maze}\n")
+    with pytest.raises(InputError, match=r"another version.*gone"):
+        config.restore(tmp_path)
+    (tmp_path / "config.yaml").write_text("method: [")
+    with pytest.raises(InputError, match="damaged"):
+        config.restore(tmp_path)
+
+
+def test_prior_and_uniform_skills_act_in_the_same_worlds(runs):
+    prior, uniform = explore(run_of(runs, "spirl"), frames=180)
+    assert (prior.label, uniform.label) == ("skill prior", "uniform skills")
+    assert len(prior.rollouts.frames) == 3  # episodes of 60 steps
+    for ours, theirs in zip(prior.rollouts.trajectories, uniform.rollouts.trajectories, strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        assert not np.array_equal(ours, theirs)
+    again, _ = explore(run_of(runs, "spirl"), frames=180)
+    np.testing.assert_array_equal(again.rollouts.trajectories[2], prior.rollouts.trajectories[2])
+
+
+def test_the_command_writes_tables_and_a_picture(runs, tmp_path, capsys):
+    assert main.main(["explore", str(runs), "frames=120", f"out={tmp_path / 'out'}"]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    assert {row["explorer"] for row in rows} == {"skill prior", "uniform skills", "action prior", "random actions"}
+    assert all(0 < int(row["visited"]) < int(row["places"]) and row["env frames"] == "120" for row in rows)
+    assert "skill prior" in capsys.readouterr().out
+    assert (tmp_path / "out" / "paths.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("words", "named"), [(["frames=0"], "frames"), (["frame=10"], "frames"), ([], "no run")])
+def test_bad_input_is_one_line(words, named, tmp_path, capsys):
+    assert main.main(["explore", str(tmp_path), *words]) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
