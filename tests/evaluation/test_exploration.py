@@ -33,7 +33,7 @@ def test_visited_cells_are_counted_once_and_walls_never():
     assert not env.layout[[6, 7], [14, 14]].all()
     cells, total = env.visited([path, path])
     assert (cells, total) == (1, int((~env.layout).sum()))
-    elsewhere = path + [0, 1, 0, 0]
+    elsewhere = path + np.array([0, 1, 0, 0])
     assert env.visited([path, elsewhere])[0] == 1 + int(~env.layout[6, 15]) + int(~env.layout[7, 15])
 
 
