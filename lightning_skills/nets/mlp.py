@@ -1,6 +1,6 @@
 """The multi-layer perceptron that priors, decoders, policies and critics are made of."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -63,19 +63,32 @@ class MLP(nn.Module):
 
     def affine_maps(self) -> list[tuple[Tensor, Tensor]]:
         """Weight ``[out, in]`` and bias ``[out]`` of each layer as it is in eval mode."""
-        hidden = cast(Iterable[nn.Linear], self.hidden)
+        hidden = cast(Sequence[nn.Linear], self.hidden)
         if self.norms:
-            inner = [*map(fold, hidden, cast(Iterable[nn.BatchNorm1d], self.norms))]
+            inner = fold(hidden, cast(Sequence[nn.BatchNorm1d], self.norms))
         else:
             inner = [(linear.weight, linear.bias) for linear in hidden]
         return [(self.first.weight, self.first.bias), *inner, (self.last.weight, self.last.bias)]
 
 
-def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one affine map that a Linear without bias and an eval-mode BatchNorm after it make."""
-    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    return linear.weight * scale[:, None], torch.addcmul(norm.bias, mean, scale, value=-1)
+def fold(linears: Sequence[nn.Linear], norms: Sequence[nn.BatchNorm1d]) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of the affine maps that Linears without bias and eval-mode BatchNorms after them make.
+
+    Stacked, as the layers are of one size: so small, each would cost little more than the calls it takes.
+    """
+    weight, mean, variance, gain, bias = (
+        torch.stack(cast(list[Tensor], [getattr(module, name) for module in modules]))
+        for modules, name in (
+            (linears, "weight"),
+            (norms, "running_mean"),
+            (norms, "running_var"),
+            (norms, "weight"),
+            (norms, "bias"),
+        )
+    )
+    scale = gain * torch.rsqrt(variance + norms[0].eps)
+    weights, biases = weight * scale[..., None], torch.addcmul(bias, mean, scale, value=-1)
+    return list(zip(weights.unbind(), biases.unbind(), strict=True))
 
 
 class AffineChain(torch.autograd.Function):
