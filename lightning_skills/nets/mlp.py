@@ -118,30 +118,36 @@ class AffineChain(torch.autograd.Function):
         depth = len(ctx.saved_tensors) // 2
         inputs, weights = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
         train, steer = ctx.needs_input_grad[2], ctx.needs_input_grad[0]
-        rows, learning = None, len(grad) if ctx.learning is None else ctx.learning
-        if ctx.learning is not None and steer:
-            rows = torch.arange(learning, device=grad.device)
-            rows = torch.cat([rows, learning + grad[learning:].any(1).nonzero().squeeze(1)])
-            grad = grad.index_select(0, rows)
-        elif ctx.learning is not None:
-            grad, inputs = grad[:learning], [each[:learning] for each in inputs]
+        learning = len(grad) if ctx.learning is None else ctx.learning
+        rows, grad = None, grad[:learning] if not steer else grad
+        if steer and ctx.learning is not None:
+            rows = learning + grad[learning:].any(1).nonzero().squeeze(1)
+            grad = torch.cat([grad[:learning], grad.index_select(0, rows)])
         gradients: list[Tensor | None] = []
         for layer in reversed(range(depth)):
+            x = inputs[layer]
             if train:
                 trained = grad[:learning]
-                gradients += [trained.sum(0), weight_gradient(trained, inputs[layer][:learning])]
+                gradients += [trained.sum(0), weight_gradient(trained, x[:learning])]
             else:
                 gradients += [None, None]
             if layer:
-                output = inputs[layer] if rows is None else inputs[layer].index_select(0, rows)
-                grad = torch.ops.aten.leaky_relu_backward(grad @ weights[layer], output, SLOPE, True)
+                grad = grad @ weights[layer]
+                pass_back_(grad[:learning], x[:learning])
+                if rows is not None:
+                    pass_back_(grad[learning:], x.index_select(0, rows))
         if not steer:
             passed = None
         elif rows is None:
             passed = grad @ weights[0]
         else:
-            passed = torch.zeros_like(inputs[0]).index_copy_(0, rows[learning:], grad[learning:] @ weights[0])
+            passed = torch.zeros_like(inputs[0]).index_copy_(0, rows, grad[learning:] @ weights[0])
         return passed, None, *reversed(gradients)
+
+
+def pass_back_(grad: Tensor, output: Tensor) -> None:
+    """Turn the gradient of a LeakyReLU's output into that of its input, in place."""
+    torch.ops.aten.leaky_relu_backward.grad_input(grad, output, SLOPE, True, grad_input=grad)
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
