@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file, save_file
 import torch
+from safetensors.torch import load_file, save_file
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import LazyTensorStorage
