@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
-from tensordict import TensorDict
-from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torchrl.data import LazyTensorStorage
 
 SEGMENT = 4096
 
@@ -21,19 +23,25 @@ class Replay:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.written = 0
-        self._buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(capacity))
+        self._storage = LazyTensorStorage(capacity)
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)
 
     def extend(self, transitions: TensorDict) -> None:
         """Append transitions ``[n]``, overwriting the oldest ones of a full buffer."""
-        self._buffer.extend(transitions)
-        self.written += len(transitions)
+        first, count = self.written % self.capacity, len(transitions)
+        room = self.capacity - first
+        if count > room:
+            self.extend(transitions[:room])
+            self.extend(transitions[room:])
+            return
+        self._storage.set(slice(first, first + count), transitions)
+        self.written += count
 
     def sample(self, batch_size: int) -> TensorDict:
         """A batch ``[batch_size]`` drawn with the global torch generator."""
-        return self._buffer.sample(batch_size)
+        return selected(self._storage._storage, torch.randint(len(self), (batch_size,)))
 
     def save(self, folder: Path, previous: Path | None, previously_written: int) -> None:
         """Write the used part in segments of fixed size; those unchanged since ``previous`` are hard-linked from there.
@@ -50,8 +58,7 @@ class Replay:
             if previous is not None and first // SEGMENT not in touched:
                 os.link(previous / name, folder / name)
                 continue
-            part = self._buffer[first : min(first + SEGMENT, len(self))]
-            flat = part.exclude("index").flatten_keys("/")
+            flat = self._storage.get(slice(first, min(first + SEGMENT, len(self)))).flatten_keys("/")
             save_file({key: value.contiguous() for key, value in flat.items()}, folder / name)
 
     def _segments_written_since(self, written: int) -> set[int]:
@@ -63,6 +70,14 @@ class Replay:
         for file in sorted(folder.glob("segment_*.safetensors")):
             flat = load_file(file)
             length = len(next(iter(flat.values())))
-            self._buffer.extend(TensorDict(flat, batch_size=[length]).unflatten_keys("/"))
+            self.extend(TensorDict(flat, batch_size=[length]).unflatten_keys("/"))
         self.written = written
-        self._buffer._writer._cursor = written % self.capacity
+
+
+def selected(transitions: TensorDictBase, rows: Tensor) -> TensorDict:
+    """Some rows ``[n]``: what indexing by them gives, in half the time."""
+    items = {
+        key: selected(value, rows) if isinstance(value, TensorDictBase) else value.index_select(0, rows)
+        for key, value in transitions.items()
+    }
+    return TensorDict(items, batch_size=[len(rows)])

@@ -5,9 +5,6 @@ tanh, or the negative entropy. A multiplier alpha holds its mean at a target del
 delta = dim(A). Every loss returns ``(loss, metrics)``, every other function one value per item.
 """
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
 from lightning_skills.nets.gaussian import Gaussian, squash_log_det
@@ -60,14 +57,13 @@ def td_target(
     return (reward + discount * (~terminated) * future).detach()
 
 
-def critic_loss(values: Sequence[Tensor], target: Tensor) -> tuple[Tensor, Metrics]:
-    """Half the mean squared error of each critic ``[B]``, summed over the critics: they share no parameter."""
-    losses = [0.5 * (value - target).square().mean() for value in values]
-    loss = torch.stack(losses).sum()
-    return loss, {"critic_loss": loss.detach() / len(losses), "value": values[0].detach().mean()}
+def critic_loss(values: Tensor, target: Tensor) -> tuple[Tensor, Metrics]:
+    """Half the mean squared error of the critics ``[B, critics]``, summed over them: they share no parameter."""
+    loss = 0.5 * (values - target[:, None]).square().sum(1).mean()
+    return loss, {"critic_loss": loss.detach() / values.shape[1], "value": values[:, 0].detach().mean()}
 
 
-def actor_loss(values: Sequence[Tensor], divergence: Tensor, alpha: Tensor) -> tuple[Tensor, Metrics]:
-    """The policy climbs the smaller critic ``[B]`` and pays alpha, as a constant, for its divergence ``[B]``."""
-    loss = (alpha.detach() * divergence - torch.minimum(*values)).mean()
+def actor_loss(values: Tensor, divergence: Tensor, alpha: Tensor) -> tuple[Tensor, Metrics]:
+    """The policy climbs the smallest critic ``[B, critics]`` and pays alpha, as a constant, for its divergence."""
+    loss = (alpha.detach() * divergence - values.amin(1)).mean()
     return loss, {"actor_loss": loss.detach(), "divergence": divergence.detach().mean()}

@@ -1,6 +1,6 @@
 """The multi-layer perceptron that priors, decoders, policies and critics are made of."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -52,8 +52,8 @@ class MLP(nn.Module):
         """
         shape, x = x.shape[:-1], x.flatten(0, -2)
         if self.norms and self.training:
-            return self._normalise(x).unflatten(0, shape)
-        return AffineChain.apply(x, learning, *chain(*self.affine_maps())).unflatten(0, shape)
+            return self._normalise(x).view(*shape, -1)
+        return AffineChain.apply(x, learning, *chain(*self.affine_maps())).view(*shape, -1)
 
     def _normalise(self, x: Tensor) -> Tensor:
         x = functional.leaky_relu_(self.first(x), SLOPE)
@@ -63,19 +63,32 @@ class MLP(nn.Module):
 
     def affine_maps(self) -> list[tuple[Tensor, Tensor]]:
         """Weight ``[out, in]`` and bias ``[out]`` of each layer as it is in eval mode."""
-        hidden = cast(Iterable[nn.Linear], self.hidden)
+        hidden = cast(Sequence[nn.Linear], self.hidden)
         if self.norms:
-            inner = [*map(fold, hidden, cast(Iterable[nn.BatchNorm1d], self.norms))]
+            inner = fold(hidden, cast(Sequence[nn.BatchNorm1d], self.norms))
         else:
             inner = [(linear.weight, linear.bias) for linear in hidden]
         return [(self.first.weight, self.first.bias), *inner, (self.last.weight, self.last.bias)]
 
 
-def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one affine map that a Linear without bias and an eval-mode BatchNorm after it make."""
-    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    return linear.weight * scale[:, None], torch.addcmul(norm.bias, mean, scale, value=-1)
+def fold(linears: Sequence[nn.Linear], norms: Sequence[nn.BatchNorm1d]) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of the affine maps that Linears without bias and eval-mode BatchNorms after them make.
+
+    Stacked, as the layers are of one size: so small, each would cost little more than the calls it takes.
+    """
+    weight, mean, variance, gain, bias = (
+        torch.stack(cast(list[Tensor], [getattr(module, name) for module in modules]))
+        for modules, name in (
+            (linears, "weight"),
+            (norms, "running_mean"),
+            (norms, "running_var"),
+            (norms, "weight"),
+            (norms, "bias"),
+        )
+    )
+    scale = gain * torch.rsqrt(variance + norms[0].eps)
+    weights, biases = weight * scale[..., None], torch.addcmul(bias, mean, scale, value=-1)
+    return list(zip(weights.unbind(), biases.unbind(), strict=True))
 
 
 class AffineChain(torch.autograd.Function):
@@ -105,30 +118,36 @@ class AffineChain(torch.autograd.Function):
         depth = len(ctx.saved_tensors) // 2
         inputs, weights = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
         train, steer = ctx.needs_input_grad[2], ctx.needs_input_grad[0]
-        rows, learning = None, len(grad) if ctx.learning is None else ctx.learning
-        if ctx.learning is not None and steer:
-            rows = torch.arange(learning, device=grad.device)
-            rows = torch.cat([rows, learning + grad[learning:].any(1).nonzero().squeeze(1)])
-            grad = grad.index_select(0, rows)
-        elif ctx.learning is not None:
-            grad, inputs = grad[:learning], [each[:learning] for each in inputs]
+        learning = len(grad) if ctx.learning is None else ctx.learning
+        rows, grad = None, grad[:learning] if not steer else grad
+        if steer and ctx.learning is not None:
+            rows = learning + grad[learning:].any(1).nonzero().squeeze(1)
+            grad = torch.cat([grad[:learning], grad.index_select(0, rows)])
         gradients: list[Tensor | None] = []
         for layer in reversed(range(depth)):
+            x = inputs[layer]
             if train:
                 trained = grad[:learning]
-                gradients += [trained.sum(0), weight_gradient(trained, inputs[layer][:learning])]
+                gradients += [trained.sum(0), weight_gradient(trained, x[:learning])]
             else:
                 gradients += [None, None]
             if layer:
-                output = inputs[layer] if rows is None else inputs[layer].index_select(0, rows)
-                grad = torch.ops.aten.leaky_relu_backward(grad @ weights[layer], output, SLOPE, True)
+                grad = grad @ weights[layer]
+                pass_back_(grad[:learning], x[:learning])
+                if rows is not None:
+                    pass_back_(grad[learning:], x.index_select(0, rows))
         if not steer:
             passed = None
         elif rows is None:
             passed = grad @ weights[0]
         else:
-            passed = torch.zeros_like(inputs[0]).index_copy_(0, rows[learning:], grad[learning:] @ weights[0])
+            passed = torch.zeros_like(inputs[0]).index_copy_(0, rows, grad[learning:] @ weights[0])
         return passed, None, *reversed(gradients)
+
+
+def pass_back_(grad: Tensor, output: Tensor) -> None:
+    """Turn the gradient of a LeakyReLU's output into that of its input, in place."""
+    torch.ops.aten.leaky_relu_backward.grad_input(grad, output, SLOPE, True, grad_input=grad)
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:

@@ -177,7 +177,7 @@ class SkillRLModule(PhaseModule):
         for part, mean, log_std in zip(
             (transitions, transitions["next"]), prior.mean.chunk(2), prior.log_std.chunk(2), strict=True
         ):
-            part.update({"prior_mean": mean, "prior_log_std": log_std})
+            part.set("prior_mean", mean).set("prior_log_std", log_std)
         return transitions
 
     # Plan
@@ -209,6 +209,7 @@ class SkillRLModule(PhaseModule):
         """Adam of policy, critics and alpha; one over all equals one each."""
         parameters = [*self.policy.parameters(), *self.critics.parameters(), self.log_alpha]
         self.optimizer = FusedAdam(parameters, lr=self.options.lr)
+        self._tracked = [*self.target_critics.parameters()], [*self.critics.parameters()]
         return [self.optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:
@@ -221,14 +222,12 @@ class SkillRLModule(PhaseModule):
         u, divergence, next_u, next_divergence = self._propose(batch)
         target = self._target(batch["next"], next_u, next_divergence, alpha)
         recorded, proposed = self._values(observation, batch["action"], u)
-        losses = [
-            actor_loss(proposed, divergence, alpha),
-            critic_loss(recorded, target),
-            alpha_loss(self.log_alpha, divergence, self.target_divergence),
-        ]
-        self.step(self.optimizer, torch.stack([loss for loss, _ in losses]).sum())
+        actor, metrics = actor_loss(proposed, divergence, alpha)
+        critic, critic_metrics = critic_loss(recorded, target)
+        multiplier, alpha_metrics = alpha_loss(self.log_alpha, divergence, self.target_divergence)
+        self.step(self.optimizer, actor + critic + multiplier)
         self._track()
-        return {name: value for _, metrics in losses for name, value in metrics.items()}
+        return metrics | critic_metrics | alpha_metrics
 
     def _propose(self, batch: TensorDict) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The policy's ``u`` ``[B, d]`` and its divergence ``[B]`` at s, and both at s', in one pass.
@@ -241,11 +240,12 @@ class SkillRLModule(PhaseModule):
         divergence = self._divergence(policy, u, batch)
         return u[:items], divergence[:items], u[items:], divergence[items:]
 
-    def _values(self, observation: Tensor, action: Tensor, u: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Of each critic at recorded actions, to train it, and at the policy's, to train that, each ``[B]``."""
+    def _values(self, observation: Tensor, action: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the critics at recorded actions, to train them, and at the policy's, to train that, each ``[B, 2]``."""
         inputs = self._critic_inputs(torch.cat([observation, observation]), torch.cat([action, u]))
-        values = [critic(inputs, learning=len(observation)).squeeze(-1).chunk(2) for critic in self.critics]
-        return [recorded for recorded, _ in values], [proposed for _, proposed in values]
+        values = torch.cat([critic(inputs, learning=len(observation)) for critic in self.critics], dim=-1)
+        recorded, proposed = values.chunk(2)
+        return recorded, proposed
 
     def _critic_inputs(self, observation: Tensor, u: Tensor) -> Tensor:
         return torch.cat([observation, squash(u, self.options.bound)], dim=-1)
@@ -259,13 +259,13 @@ class SkillRLModule(PhaseModule):
     @torch.no_grad()
     def _target(self, following: TensorDict, u: Tensor, divergence: Tensor, alpha: Tensor) -> Tensor:
         inputs = self._critic_inputs(following["observation"], u)
-        value = torch.minimum(*(critic(inputs).squeeze(-1) for critic in self.target_critics))
+        value = torch.cat([critic(inputs) for critic in self.target_critics], dim=-1).amin(1)
         reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
         return td_target(reward, terminated, value, divergence, alpha, self.options.discount)
 
     @torch.no_grad()
     def _track(self) -> None:
-        torch._foreach_lerp_([*self.target_critics.parameters()], [*self.critics.parameters()], self.options.tau)
+        torch._foreach_lerp_(*self._tracked, self.options.tau)
 
     # Handing on
 

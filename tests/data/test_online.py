@@ -106,7 +106,7 @@ def course(world, skills):
 
 def stored(data, world=None, into="replay"):
     """What was stored, in order: of one world, or of all."""
-    buffer = data.replays[into]._buffer[:]
+    buffer = data.replays[into]._storage.get(slice(None))
     return buffer if world is None else buffer[world :: len(ENDS)]
 
 

@@ -14,7 +14,7 @@ def transitions(first, last):
 
 
 def contents(buffer):
-    return sorted(buffer._buffer[: len(buffer)]["observation"].squeeze(1).tolist())
+    return sorted(buffer._storage.get(slice(None))["observation"].squeeze(1).tolist())
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_a_loaded_buffer_goes_on_like_the_saved_one(tmp_path, written):
     other.load(tmp_path / "a", buffer.written)
     for one in (buffer, other):
         one.extend(transitions(100, 105))
-    assert torch.equal(buffer._buffer[: len(buffer)]["observation"], other._buffer[: len(other)]["observation"])
+    assert torch.equal(buffer._storage.get(slice(None))["observation"], other._storage.get(slice(None))["observation"])
     torch.manual_seed(0)
     first = buffer.sample(8)
     torch.manual_seed(0)

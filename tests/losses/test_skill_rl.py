@@ -102,7 +102,7 @@ def test_the_target_by_hand():
 
 
 def test_critic_losses_are_half_mean_squares():
-    loss, metrics = critic_loss([torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])], torch.tensor([0.0, 1.0]))
+    loss, metrics = critic_loss(torch.tensor([[1.0, 0.0], [3.0, 0.0]]), torch.tensor([0.0, 1.0]))
     assert loss.item() == pytest.approx(0.5 * (1 + 4) / 2 + 0.5 * (0 + 1) / 2)
     assert metrics["critic_loss"].item() == pytest.approx(loss.item() / 2)
 
@@ -110,7 +110,7 @@ def test_critic_losses_are_half_mean_squares():
 def test_the_actor_climbs_the_smaller_critic_and_alpha_is_a_constant():
     first, second, divergence = (torch.tensor(x, requires_grad=True) for x in ([1.0, 5.0], [2.0, 4.0], [3.0, 6.0]))
     alpha = torch.tensor(0.5, requires_grad=True)
-    loss, _ = actor_loss([first, second], divergence, alpha)
+    loss, _ = actor_loss(torch.stack([first, second], dim=1), divergence, alpha)
     loss.backward()
     assert loss.item() == pytest.approx(((-1.0 + 1.5) + (-4.0 + 3.0)) / 2)
     assert first.grad.tolist() == [-0.5, 0.0]
