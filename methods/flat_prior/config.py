@@ -21,7 +21,6 @@ PRESETS: dict[str, Overrides] = {
     "maze/small20": {"prior.updates": 12_000, "rl.frames": 100_000},
     "kitchen": {
         "prior.updates": 192_000,  # 200 epochs of 10 passes
-        "rl.critic_layers": 5,
         "rl.capacity": 100_000,
         "rl.frames": 1_300_000,
     },

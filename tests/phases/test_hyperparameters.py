@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
+from lightning_skills.phases.options import ActionPriorOptions, SkillPretrainOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
-from methods import sac, spirl
+from methods import bc_sac, flat_prior, sac, spirl, ssp
 from tests.phases import test_skill_pretrain as pretrain
 from tests.phases import test_skill_rl as rl
 
@@ -43,6 +43,19 @@ SAC = SOFT_ACTOR_CRITIC | {"policy": "scratch", "regulariser": "entropy", "targe
 SAC |= {"policy_width": 256, "critic_layers": 2}
 SAC_MAZE = SAC | {"policy_layers": 2, "capacity": 1_000_000}
 SAC_KITCHEN = SAC | {"policy_layers": 5, "capacity": 100_000}
+# SPiRL's baselines: the flat prior and BC + SAC act on a network of the prior's sizes, with SAC's critics and buffers;
+# the skill-space policy has the open-loop decoder, SPiRL's critics and a policy of the authors' default sizes.
+ACTION_PRIOR = {"layers": 5, "width": 128, "features": 128, "lr": 1e-3, "batch_size": 128}
+FLAT_PRIOR = SOFT_ACTOR_CRITIC | {"policy": "prior", "regulariser": "prior", "target_divergence": 1.0, "bound": 1.0}
+FLAT_PRIOR |= {"critic_layers": 2}
+BC_SAC = FLAT_PRIOR | {"regulariser": "entropy", "target_divergence": None}
+SSP_SKILLS_MAZE = SKILLS_MAZE | {"decoder": "open_loop", "trained_start": True}
+SSP_SKILLS_KITCHEN = SKILLS_KITCHEN | {"decoder": "open_loop"}
+del SSP_SKILLS_KITCHEN["decoder_layers"]
+SSP = SOFT_ACTOR_CRITIC | {"policy": "scratch", "regulariser": "entropy", "target_divergence": None, "bound": 2.0}
+SSP |= {"tanh_actions": None, "capacity": 1_000_000}
+SSP_MAZE = SSP | {"policy_layers": 3, "policy_width": 64, "critic_layers": 2}
+SSP_KITCHEN = SSP | {"policy_layers": 5, "policy_width": 256, "critic_layers": 5}
 
 
 def options_of(method, phase, env, task):
@@ -64,6 +77,22 @@ def options_of(method, phase, env, task):
         (sac.METHOD, "rl", "any", "any", SAC_MAZE),
         (sac.METHOD, "rl", "maze", "spirl40", SAC_MAZE),
         (sac.METHOD, "rl", "kitchen", "mixed", SAC_KITCHEN),
+        (flat_prior.METHOD, "prior", "any", "any", ACTION_PRIOR),
+        (flat_prior.METHOD, "prior", "kitchen", "mixed", ACTION_PRIOR),
+        (flat_prior.METHOD, "rl", "any", "any", FLAT_PRIOR | {"capacity": 1_000_000}),
+        (flat_prior.METHOD, "rl", "maze", "spirl40", FLAT_PRIOR | {"capacity": 1_000_000}),
+        (flat_prior.METHOD, "rl", "kitchen", "mixed", FLAT_PRIOR | {"capacity": 100_000}),
+        (bc_sac.METHOD, "prior", "any", "any", ACTION_PRIOR),
+        (bc_sac.METHOD, "prior", "kitchen", "mixed", ACTION_PRIOR),
+        (bc_sac.METHOD, "rl", "any", "any", BC_SAC | {"capacity": 1_000_000}),
+        (bc_sac.METHOD, "rl", "maze", "spirl40", BC_SAC | {"capacity": 1_000_000}),
+        (bc_sac.METHOD, "rl", "kitchen", "mixed", BC_SAC | {"capacity": 100_000}),
+        (ssp.METHOD, "skills", "any", "any", SSP_SKILLS_MAZE),
+        (ssp.METHOD, "skills", "maze", "spirl40", SSP_SKILLS_MAZE),
+        (ssp.METHOD, "skills", "kitchen", "mixed", SSP_SKILLS_KITCHEN),
+        (ssp.METHOD, "rl", "any", "any", SSP_MAZE),
+        (ssp.METHOD, "rl", "maze", "spirl40", SSP_MAZE),
+        (ssp.METHOD, "rl", "kitchen", "mixed", SSP_KITCHEN),
     ],
     ids=lambda value: getattr(value, "name", value) if not isinstance(value, dict) else "",
 )
@@ -72,9 +101,9 @@ def test_the_values_shipped_are_the_published_ones(method, phase, env, task, pub
     assert {key: options[key] for key in published} == published
 
 
-def test_pretraining_is_as_long_as_published_by_default():
-    trajectories, held_out, passes, epochs = 85_000, 0.1, 10, 200
-    options = SkillPretrainOptions()
+@pytest.mark.parametrize(("options", "passes"), [(SkillPretrainOptions(), 10), (ActionPriorOptions(), 4)])
+def test_pretraining_is_as_long_as_published_by_default(options, passes):
+    trajectories, held_out, epochs = 85_000, 0.1, 200
     batches = round(trajectories * (1 - held_out)) // options.batch_size
     assert options.updates == pytest.approx(epochs * passes * batches, rel=0.001)
 

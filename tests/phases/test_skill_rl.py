@@ -11,6 +11,7 @@ from lightning_skills.artefacts import Artefact
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.errors import InputError
 from lightning_skills.nets.conv import perceptron
+from lightning_skills.nets.mlp import MLP
 from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
 from lightning_skills.phases.base import Collect, PhaseContext, Update
 from lightning_skills.phases.options import SkillRLOptions
