@@ -16,8 +16,8 @@ class ConvEncoder(nn.Module):
     """Images to feature vectors (SPiRL's code; its paper has kernels of three and flattens instead).
 
     Convolutions of kernel 4, stride 2 and padding 1 halve the image until 4x4 pixels are left, doubling the channels
-    from 8, with LeakyReLU(0.2) after each and BatchNorm after all but the first; then one of kernel 4 without padding.
-    At 32 pixels these are 8, 16 and 32 channels.
+    from 8, with LeakyReLU(0.2) after each and BatchNorm in place of a bias after all but the first; then one of kernel
+    4 without padding. At 32 pixels these are 8, 16 and 32 channels.
 
     Args:
         image_shape: ``(C, H, W)``; height and width are the same power of two, at least 8.
@@ -36,7 +36,7 @@ class ConvEncoder(nn.Module):
         layers: list[nn.Module] = []
         for index in range(halvings):
             wider = FIRST_CHANNELS * 2**index
-            layers.append(nn.Conv2d(channels, wider, kernel_size=4, stride=2, padding=1))
+            layers.append(nn.Conv2d(channels, wider, kernel_size=4, stride=2, padding=1, bias=not index))
             layers += [nn.BatchNorm2d(wider)] if index else []
             layers.append(nn.LeakyReLU(SLOPE, inplace=True))
             channels = wider
