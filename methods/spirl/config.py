@@ -22,6 +22,7 @@ PRESETS: dict[str, Overrides] = {
     "maze/small20": {
         "skills.updates": 12_000,
         "rl.warmup": 1_000,
+        "rl.target_divergence": 2.0,
         "rl.updates_per_transition": 2,
         "rl.frames": 100_000,
     },
