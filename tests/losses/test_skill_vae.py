@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_skills.losses.skill_vae import skill_vae_loss
+from lightning_skills.losses.skill_vae import beta_loss, skill_vae_loss
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
 
@@ -73,3 +73,36 @@ def test_the_prior_term_trains_the_prior_alone_and_the_rest_everything_else():
     one, other = gradients(1.0), gradients(3.0)
     for name in one:
         assert torch.equal(one[name], other[name]) == (not name.startswith("prior_net")), name
+
+
+def test_the_other_estimator_is_the_mean_kl_and_trains_the_prior_alone():
+    x = batch()
+    t = {name: torch.from_numpy(value).requires_grad_() for name, value in x.items()}
+    posterior, prior = Gaussian(t["mean"], t["log_std"]), Gaussian(t["prior_mean"], t["prior_log_std"])
+    arguments = (t["prediction"], t["action"], posterior, t["skill"], prior, BETA)
+    loss, metrics = skill_vae_loss(*arguments, prior_estimator="kl")
+    std, prior_std = np.exp(x["log_std"]), np.exp(x["prior_log_std"])
+    away = (x["mean"] - x["prior_mean"]) / prior_std
+    kl = np.mean(np.log(prior_std / std) + 0.5 * ((std / prior_std) ** 2 + away**2 - 1))
+    assert "prior_nll" not in metrics
+    assert metrics["prior_kl"].item() == pytest.approx(kl)
+    rest = metrics["reconstruction"] + BETA * metrics["kl"]
+    assert loss.item() == pytest.approx(rest.item() + kl)
+    names = ["mean", "log_std", "prior_mean", "prior_log_std"]
+    found = dict(zip(names, torch.autograd.grad(loss, [t[name] for name in names]), strict=True))
+    np.testing.assert_allclose(found["mean"], BETA * x["mean"] / 10)  # of the KL to N(0, 1)
+    np.testing.assert_allclose(found["log_std"], BETA * (std**2 - 1) / 10)
+    np.testing.assert_allclose(found["prior_mean"], -away / prior_std / 10)
+    np.testing.assert_allclose(found["prior_log_std"], (1 - (std / prior_std) ** 2 - away**2) / 10)
+
+
+@pytest.mark.parametrize(("kl", "grows"), [(0.5, True), (0.1, False)])
+def test_beta_grows_while_the_kl_exceeds_its_target(kl, grows):
+    log_beta, kl = torch.tensor(-1.0, requires_grad=True), torch.tensor(kl, requires_grad=True)
+    loss, metrics = beta_loss(log_beta, kl, target=0.3)
+    assert metrics["beta"].item() == pytest.approx(np.exp(-1))
+    assert loss.item() == pytest.approx(np.exp(-1) * (0.3 - kl.item()))
+    of_log_beta, of_kl = torch.autograd.grad(loss, [log_beta, kl], allow_unused=True)
+    assert of_log_beta.item() == pytest.approx(loss.item())
+    assert (of_log_beta.item() < 0) == grows
+    assert of_kl is None
