@@ -3,12 +3,22 @@
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 ID = "envs.gymnasium_adapters:lightning_skills/Maze-v1"
 HORIZON = 50
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """For networks this small more threads only wait for each other, for minutes if the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def make():
