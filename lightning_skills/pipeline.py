@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from lightning.pytorch import Callback, Trainer, seed_everything
-from omegaconf import OmegaConf
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints, Interrupted
 from lightning_skills.closing import close
-from lightning_skills.config import Run, flatten, may_change, plain
+from lightning_skills.config import Run, flatten
 from lightning_skills.data import trajectories
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
 from lightning_skills.data.demonstrations import demonstrations
@@ -30,47 +28,12 @@ from lightning_skills.phases.base import PhaseContext, PhaseModule
 from lightning_skills.plugins import Phase, resolve
 from lightning_skills.progress import Progress
 from lightning_skills.rows import Rows
+from lightning_skills.run_folder import check_folder, claim_folder
 from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status
 
+WORLD_SIZE = 1
+"""Ranks; phases and checkpoints are written for more, the pipeline starts one."""
 Built = tuple[PhaseModule, OfflineData | OnlineData]
-
-
-def check_folder(run: Run) -> None:
-    """Make sure that the run's folder, if it exists, is this very run's.
-
-    Raises:
-        InputError: if it belongs to another config (names the keys).
-    """
-    path = run.directory / "config.yaml"
-    if not path.exists():
-        return
-    there, here = flatten(plain(OmegaConf.load(path))), flatten(run.resolved())
-    keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key) and not may_change(key))
-    if keys:
-        listed = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:5])
-        raise InputError(f"{run.directory} holds a run with another config: {listed}; give this one its own name=")
-
-
-def claim_folder(run: Run) -> FileLock:
-    """Make the run's folder and lock it for this process.
-
-    Raises:
-        InputError: if it cannot be written, or another process is training there.
-    """
-    lock = FileLock(run.directory / "lock")
-    try:
-        run.directory.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-        path = run.directory / "config.yaml"
-        if not path.exists():
-            beside = path.with_suffix(".tmp")
-            OmegaConf.save(OmegaConf.create(run.resolved()), beside)
-            beside.rename(path)
-    except Timeout:
-        raise InputError(f"another process is training in {run.directory}") from None
-    except OSError as error:
-        raise InputError(f"cannot write to {run.directory}: {error.strerror or error}") from None
-    return lock
 
 
 def execute(run: Run) -> None:
@@ -149,7 +112,7 @@ class Pipeline:
                 "env": run.env.name,
                 "task": config.env.task,
                 "seed": str(config.seed),
-                "world_size": "1",
+                "world_size": str(WORLD_SIZE),
             },
         )
 
@@ -247,7 +210,7 @@ class Pipeline:
             callbacks.append(Progress(phase.name, "env frames" if online else "updates", rows))
         trainer = Trainer(
             accelerator=self._config.trainer.accelerator,
-            devices=1,
+            devices=WORLD_SIZE,
             max_epochs=1,
             logger=False if tracker is None else tracker.phase(phase.name),
             callbacks=[*callbacks, checkpoints],
@@ -267,7 +230,7 @@ class Pipeline:
             "phase": phase.name,
             "env": f"{self._run.env.name}-{config.env.task}",
             "worlds": config.collect.worlds,
-            "world_size": 1,
+            "world_size": WORLD_SIZE,
         }
 
     def _evaluate(self, phase: Phase, module: PhaseModule) -> None:

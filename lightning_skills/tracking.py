@@ -25,6 +25,7 @@ from filelock import FileLock
 from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from lightning_skills.config import flatten
 from lightning_skills.errors import InputError
 
 if TYPE_CHECKING:
@@ -408,7 +409,7 @@ class _Server:
         """Write parameters, nested or flat; a value longer than MLflow's 6000 characters is cut."""
         from mlflow.entities import Param
 
-        entities = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in _flatten(params).items()]
+        entities = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in flatten(params).items()]
         for start in range(0, len(entities), PARAMS_PER_CALL):
             self.client.log_batch(run_id, params=entities[start : start + PARAMS_PER_CALL])
 
@@ -462,13 +463,3 @@ def _surroundings() -> dict[str, str]:
         if git.returncode == 0:
             tags["mlflow.source.git.commit"] = git.stdout.strip()
     return tags
-
-
-def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
