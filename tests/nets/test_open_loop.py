@@ -14,16 +14,17 @@ def build(horizon: int = 5, context_dim: int | None = None, **options) -> OpenLo
 
 def step_by_step(decoder: OpenLoopDecoder, skill: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
     """Each step embeds the last predicted action and the skill, runs an LSTM cell and predicts the next action."""
-    cell = torch.nn.LSTMCell(6, 6).to(skill)
+    width = decoder.lstm.hidden_size
+    cell = torch.nn.LSTMCell(width, width).to(skill)
     for name, parameter in zip(
         ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), decoder.lstm.parameters(), strict=True
     ):
         delattr(cell, name)
         setattr(cell, name, parameter)
     if context is None:
-        action, h, c = (part.repeat(len(skill), 1) for part in decoder.start[None].split([2, 6, 6], dim=1))
+        action, h, c = (part.repeat(len(skill), 1) for part in decoder.start[None].split([2, width, width], dim=1))
     else:
-        action, h, c = decoder.first_action(context), *decoder.first_state(context).split(6, dim=1)
+        action, h, c = decoder.first_action(context), *decoder.first_state(context).split(width, dim=1)
     actions = []
     for _ in range(decoder.horizon):
         h, c = cell(decoder.embedding(torch.cat([action, skill], dim=1)), (h, c))

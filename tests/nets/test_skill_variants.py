@@ -1,6 +1,5 @@
 """Skill models of every decoder, on states and on images."""
 
-import copy
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -57,8 +56,8 @@ def textbook(model: SkillModel, seen: Tensor, actions: Tensor, noise: Tensor) ->
     else:
         context = None
         steps = [*actions.unbind(1)]
-    encoder = copy.deepcopy(model.encoder)
-    outputs, _ = encoder.lstm(torch.stack([model.encoder.embedding(step) for step in steps]))
+    encoder = model.encoder
+    outputs, _ = encoder.lstm(torch.stack([encoder.embedding(step) for step in steps]))
     mean, log_std = encoder.posterior(encoder.head(outputs[-1])).split(settings.latent_dim, dim=1)
     log_std = log_std.clamp(-10, 2)
     skill = mean + log_std.exp() * noise

@@ -1,5 +1,7 @@
 import copy
 import dataclasses
+from collections.abc import Callable
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -95,14 +97,19 @@ def test_the_prior_is_annotated_at_both_ends_of_a_transition():
     assert "prior_mean" not in transitions(build(FLAT))
 
 
-def reference_gradients(module: SkillRLModule, batch: TensorDict, delta: float) -> dict[str, torch.Tensor]:
-    """All gradients of one update, written out from the formulas with torch.distributions."""
+def reference_gradients(
+    module: SkillRLModule,
+    batch: TensorDict,
+    delta: float,
+    see: Callable[[TensorDict], torch.Tensor] = itemgetter("observation"),
+) -> dict[str, torch.Tensor]:
+    """All gradients of one update, written out from the formulas with torch.distributions; the policy sees ``see``."""
     options, skillful = module.options, module.options.regulariser == "prior"
     policy, log_alpha = copy.deepcopy(module.policy), module.log_alpha.detach().clone().requires_grad_()
     critics, targets = copy.deepcopy(module.critics), module.target_critics
 
     def divergence_and_action(part):
-        mean, log_std = policy(part["observation"]).chunk(2, -1)
+        mean, log_std = policy(see(part)).chunk(2, -1)
         pi = torch.distributions.Normal(mean, log_std.clamp(-10, 2).exp())
         u = mean + pi.scale * torch.randn_like(mean)
         squashed = options.bound * torch.tanh(u)
