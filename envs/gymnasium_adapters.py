@@ -66,7 +66,7 @@ class BatchGymEnv(gymnasium.Env):
         super().reset(seed=seed)
         if seed is not None:
             self.env.seed([seed])
-        return self._first(self.env.reset()), {}
+        return self._first(self.env.reset()), {"success": False}
 
     def step(self, action: Array) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One primitive step; ``info["success"]`` tells whether the task counts as solved at it."""

@@ -1,6 +1,5 @@
 """``python -m lightning_skills report``: curves and tables over any set of recorded runs."""
 
-import difflib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from lightning_skills.command import options_and_places
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.statistics import MIN_SEEDS, describe, describe_curves
 from lightning_skills.groups import Group, group_runs
@@ -42,18 +42,7 @@ def main(words: Sequence[str]) -> int:
     Raises:
         InputError: as :func:`compare`, or if an option is unknown.
     """
-    options, places = dict(OPTIONS), []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if key in OPTIONS and equals:
-            options[key] = value
-        elif equals and not Path(word).exists():
-            close = difflib.get_close_matches(key, OPTIONS, n=1) or OPTIONS
-            raise InputError(f"unknown option {key!r}; there is {', '.join(close)}")
-        else:
-            places.append(Path(word))
-    if not places:
-        raise InputError("give runs, or folders that hold some")
+    options, places = options_and_places(words, OPTIONS)
     metrics, by = (list(filter(None, options[key].split(","))) for key in ("metric", "by"))
     print(compare(places, Path(options["out"]), metrics, by))
     return 0

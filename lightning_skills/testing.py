@@ -9,7 +9,7 @@ Example::
 import csv
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def artefacts(run: Run) -> dict[str, Artefact]:
     }
 
 
-def check_method(method: str, env: str, folder: Path, every: int = 3) -> None:
+def check_method(method: str, env: str, folder: Path, every: int = 3, words: Sequence[str] = ()) -> None:
     """Run every phase with the smoke settings, once undisturbed and once interrupted, and compare the two bit by bit.
 
     Args:
@@ -68,6 +68,7 @@ def check_method(method: str, env: str, folder: Path, every: int = 3) -> None:
         env: Registered name of an env it serves.
         folder: Empty; the runs go there.
         every: The second run is stopped and started again whenever it has done so many updates.
+        words: Further options, ``key=value``.
 
     Raises:
         AssertionError: if a phase leaves no artefact, or the interrupted run differs.
@@ -75,9 +76,9 @@ def check_method(method: str, env: str, folder: Path, every: int = 3) -> None:
     """
     runs = []
     for name in ("undisturbed", "interrupted"):
-        words = [f"method={method}", f"env={env}", "debug=smoke", "logging=csv", "logging.progress=false"]
-        words += [f"runs_dir={folder / name}", f"data_dir={folder / 'data'}", "collect.worlds=2"]
-        runs.append(config.load(words))
+        composed = [f"method={method}", f"env={env}", "debug=smoke", "logging=csv", "logging.progress=false"]
+        composed += [f"runs_dir={folder / name}", f"data_dir={folder / 'data'}", "collect.worlds=2"]
+        runs.append(config.load([*composed, *words]))
     undisturbed, interrupted = runs
     execute(undisturbed)
     interruptions = 0

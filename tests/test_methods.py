@@ -8,3 +8,8 @@ from lightning_skills.testing import check_method, served_pairs
 @pytest.mark.parametrize(("method", "env"), served_pairs())
 def test_every_method_runs_and_resumes_exactly(method, env, tmp_path):
     check_method(method, env, tmp_path)
+
+
+@pytest.mark.parametrize("decoder", ["open_loop", "conditioned", "closed_loop"])
+def test_so_does_every_decoder_of_spirl_on_images(decoder, tmp_path):
+    check_method("spirl", "maze", tmp_path, words=["env.images=true", f"method.skills.decoder={decoder}"])

@@ -209,7 +209,7 @@ class SkillRLModule(PhaseModule):
         """Adam of policy, critics and alpha; one over all equals one each."""
         parameters = [*self.policy.parameters(), *self.critics.parameters(), self.log_alpha]
         self.optimizer = FusedAdam(parameters, lr=self.options.lr)
-        self._tracked = [*self.target_critics.parameters()], [*self.critics.parameters()]
+        self._followers, self._leaders = [*self.target_critics.parameters()], [*self.critics.parameters()]
         return [self.optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:
@@ -265,7 +265,7 @@ class SkillRLModule(PhaseModule):
 
     @torch.no_grad()
     def _track(self) -> None:
-        torch._foreach_lerp_(*self._tracked, self.options.tau)
+        torch._foreach_lerp_(self._followers, self._leaders, self.options.tau)
 
     # Handing on
 
