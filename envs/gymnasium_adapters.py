@@ -120,7 +120,7 @@ class BatchVectorEnv(VectorEnv):
             self.env.seed(self._seeds(seed))
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool))
         self._done &= ~mask
-        return _seen(self.env.reset(mask)), {}
+        return _seen(self.env.reset(mask)), {"success": np.zeros(self.num_envs, dtype=bool), "_success": mask}
 
     def step(self, actions: Array) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         """One primitive step of every world but those that reset; ``info["success"]`` as for a single world."""
@@ -129,7 +129,7 @@ class BatchVectorEnv(VectorEnv):
             self.env.reset(self._done)
         result = self.env.step(np.asarray(actions), stepped)
         self._done = result.terminated | result.truncated
-        info = {"success": result.success, "_success": stepped}
+        info = {"success": result.success, "_success": np.ones(self.num_envs, dtype=bool)}
         return _seen(result.observation), result.reward.astype(np.float64), result.terminated, result.truncated, info
 
 

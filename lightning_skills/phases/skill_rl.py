@@ -209,7 +209,8 @@ class SkillRLModule(PhaseModule):
         """Adam of policy, critics and alpha; one over all equals one each."""
         parameters = [*self.policy.parameters(), *self.critics.parameters(), self.log_alpha]
         self.optimizer = FusedAdam(parameters, lr=self.options.lr)
-        self._followers, self._leaders = [*self.target_critics.parameters()], [*self.critics.parameters()]
+        self._followers: list[Tensor] = [*self.target_critics.parameters()]
+        self._leaders: list[Tensor] = [*self.critics.parameters()]
         return [self.optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:
