@@ -162,21 +162,6 @@ def actor_critic(options=rl.SPIRL, artefact=None, env=ENV, renderer=None) -> Ski
     return module.train()
 
 
-def transitions(module: SkillRLModule, items: int = 12) -> TensorDict:
-    batch = rl.transitions(module, items)
-    batch["scene"], batch["next", "scene"] = torch.randn(2, items, 4)
-    return module.annotate(batch)
-
-
-@pytest.fixture
-def unannotated(monkeypatch):
-    """Transitions of states as :mod:`test_skill_rl` makes them, for a module whose prior sees images."""
-    annotate = SkillRLModule.annotate
-    monkeypatch.setattr(
-        SkillRLModule, "annotate", lambda self, batch: annotate(self, batch) if "scene" in batch else batch
-    )
-
-
 def test_the_policy_starts_as_the_prior_and_acts_on_the_scene():
     module = actor_critic()
     scene, states = torch.randn(5, 4), torch.randn(5, 3)
@@ -193,9 +178,9 @@ def test_the_policy_starts_as_the_prior_and_acts_on_the_scene():
     torch.testing.assert_close(sample, prior.rsample())
 
 
-def test_the_prior_is_annotated_at_both_ends(unannotated):
+def test_the_prior_is_annotated_at_both_ends():
     module = actor_critic()
-    batch = transitions(module)
+    batch = rl.transitions(module)
     for part in (batch, batch["next"]):
         prior = module.skills.prior(Drawings()(part["scene"]))
         torch.testing.assert_close(part["prior_mean"], prior.mean)
@@ -203,13 +188,13 @@ def test_the_prior_is_annotated_at_both_ends(unannotated):
     assert module.update(batch)["divergence"].item() == pytest.approx(0, abs=1e-6)
 
 
-def test_one_update_takes_the_gradients_of_the_formulas(unannotated, monkeypatch):
+def test_one_update_takes_the_gradients_of_the_formulas(monkeypatch):
     monkeypatch.setattr(torch, "randn_like", lambda x: torch.linspace(-0.5, 0.8, x.shape[-1]).expand_as(x))
     module = actor_critic()
     with torch.no_grad():
         for parameter in module.policy.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    batch = transitions(module)
+    batch = rl.transitions(module)
     before = rl.states_of(module, "policy")
     expected = rl.reference_gradients(module, batch, delta=1.0, see=lambda part: Drawings()(part["scene"]))
     module.update(batch)

@@ -52,6 +52,7 @@ def transitions(module: SkillRLModule, items: int = 12) -> TensorDict:
         "terminated": torch.rand(items, 1) < 0.3,
     }
     now = {"observation": torch.randn(items, 3), "action": torch.randn(items, module.action_dim)}
+    now["scene"], following["scene"] = torch.randn(2, items, 4)  # for modules that see images
     return module.annotate(TensorDict({**now, "next": TensorDict(following, [items])}, [items]))
 
 
