@@ -68,7 +68,7 @@ class ActionPrior(nn.Module):
         """Length of what the prior is over."""
         return self.settings.action_dim
 
-    horizon, chunk = 1, 1
+    horizon, chunk, low_level_sees = 1, 1, False
 
     def prior(self, seen: Tensor) -> Gaussian:
         """p(a | s) for states or images ``[B, ...]``."""

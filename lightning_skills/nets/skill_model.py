@@ -168,6 +168,11 @@ class SkillModel(nn.Module):
         return 1 if self.settings.decoder == "closed_loop" else self.settings.horizon
 
     @property
+    def low_level_sees(self) -> bool:
+        """Whether the decoder looks at states or images."""
+        return self.settings.decoder != "open_loop"
+
+    @property
     def window(self) -> int:
         """Rows of a recorded trajectory that :meth:`forward` is about; the skill starts in row ``past_actions``."""
         return self.settings.horizon + self.settings.past_actions + 1

@@ -93,7 +93,8 @@ class SkillRLModule(PhaseModule):
                 f"this environment's have {self.context.env.state_dim}"
             )
         learned, here = skills.settings.image_shape, self.renderer.image_shape if self.renderer else None
-        if learned is not None and here != tuple(learned):
+        looks = skills.low_level_sees or "prior" in (self.options.policy, self.options.regulariser)
+        if learned is not None and looks and here != tuple(learned):
             raise InputError(
                 f"the {artefact.kind} were learned on images of shape {learned}, this environment has {here}"
             )
@@ -124,7 +125,7 @@ class SkillRLModule(PhaseModule):
     @property
     def tanh_actions(self) -> bool:
         """Whether decoded actions go through tanh."""
-        closed_loop = self.skills is not None and self.skills.chunk == 1
+        closed_loop = isinstance(self.skills, SkillModel) and self.skills.chunk == 1
         return closed_loop if self.options.tanh_actions is None else self.options.tanh_actions
 
     @property

@@ -243,6 +243,16 @@ def test_images_that_the_skills_were_not_learned_on_are_one_clear_error(renderer
     assert "\n" not in str(error.value)
 
 
+def test_skills_of_images_serve_without_images_where_nothing_looks_at_them():
+    from_scratch = dataclasses.replace(rl.FLAT, bound=2.0)
+    blind = SkillRLModule(PhaseContext(from_scratch, ENV, {"skills": image_skills("open_loop")}))
+    execution = blind.skill_execution()
+    actions = execution.low_level({"observation": np.zeros((2, 3), np.float32)}, np.ones((2, 5), np.float32))
+    assert actions.shape == (2, execution.horizon, 2)
+    with pytest.raises(InputError, match="images"):
+        SkillRLModule(PhaseContext(from_scratch, ENV, {"skills": image_skills("closed_loop")}))
+
+
 def test_skills_of_states_ignore_images():
     module = actor_critic(artefact=rl.skills())
     x = rl.observation()
