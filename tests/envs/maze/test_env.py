@@ -52,7 +52,7 @@ def test_reward_and_termination_within_the_radius():
         ("spirl40", 1.0, False, 2.0),
         ("skimo40", 100.0, True, 2.0),
         ("simpl20-12-7", 1.0, True, 1.0),
-        ("small20", 100.0, True, 1.0),
+        ("small20", 1.0, False, 1.0),
     ):
         env = make(MazeConfig(task=name), seeds=[0, 1])
         env.position[:] = env.task.goal + np.array([[0.0, radius - 1e-6], [0.0, radius + 1e-3]])
