@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
-from lightning_skills.data.rendering import Renderer, look
+from lightning_skills.data.rendering import SCENE, Renderer, look
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.errors import InputError
 from lightning_skills.losses.skill_rl import (
@@ -287,7 +287,8 @@ class SkillRLModule(PhaseModule):
 
 def seen(batch: TensorDict, renderer: Renderer | None) -> Tensor:
     """States or images of transitions ``[B]`` at s, then at s', ``[2 B, ...]``."""
-    return torch.cat([look(batch, renderer), look(batch["next"], renderer)])
+    key = "observation" if renderer is None else SCENE
+    return look({key: join(batch, key)}, renderer)
 
 
 def join(batch: TensorDict, key: str) -> Tensor:
