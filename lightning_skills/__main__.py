@@ -70,7 +70,7 @@ def _report(words: Sequence[str]) -> int:
 
 
 def _explore(words: Sequence[str]) -> int:
-    from lightning_skills.evaluation import exploration
+    from lightning_skills import exploration
 
     return exploration.main(words)
 

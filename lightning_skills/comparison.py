@@ -13,7 +13,7 @@ from lightning_skills.errors import InputError
 from lightning_skills.evaluation.statistics import MIN_SEEDS, describe, describe_curves
 from lightning_skills.groups import Group, group_runs
 from lightning_skills.recorded import find_runs
-from lightning_skills.report import PANEL, columns_for, csv_table, markdown_table, new_figure, scale_axes
+from lightning_skills.report import PANEL, columns_for, csv_table, make_folder, markdown_table, new_figure, scale_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def compare(places: Sequence[Path], out: Path, metrics: Sequence[str], by: Seque
     keys = _columns(groups, metrics)
     table = table_of(groups)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         (out / "table.md").write_text(table + "\n")
         (out / "table.csv").write_text(csv_table(final_rows(groups)))
         drawn = [group for group in groups if any(group.curves(key) for key in keys)]

@@ -191,11 +191,17 @@ def restore(folder: Path) -> Run:
         schema[key] = OmegaConf.structured(options)
         _writable(schema[key])
     try:
+        missing = flatten(plain(schema)).keys() - flatten(tree).keys() - {"sources"}
+        if missing:
+            raise InputError(f"{folder}: config.yaml was written by another version: it lacks {min(missing)}")
         config = _freeze(cast(DictConfig, OmegaConf.merge(schema, tree)))
     except OmegaConfBaseException as error:
         raise InputError(f"{folder}: config.yaml was written by another version: {_explain(error)}") from None
-    runs_dir = folder.resolve().parents[3]
-    return Run(dataclasses.replace(config, runs_dir=str(runs_dir)), method, env)
+    place = folder.resolve()
+    run = Run(dataclasses.replace(config, runs_dir=str(place.parents[min(3, len(place.parents) - 1)])), method, env)
+    if run.directory.resolve() != place:
+        raise InputError(f"{folder} was renamed: by its config.yaml it is {run.directory}")
+    return run
 
 
 def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:

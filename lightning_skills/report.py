@@ -108,6 +108,19 @@ def learning_curves(metrics_csv: Path, out: Path) -> None:
         figure.savefig(out)
 
 
+def make_folder(out: Path) -> Path:
+    """Make a folder for pictures and tables.
+
+    Raises:
+        InputError: if it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}") from None
+    return out
+
+
 def env_frames(frames: int) -> str:
     """A counter in short, as a title."""
     return f"{_short(frames)} env frames"

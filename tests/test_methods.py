@@ -12,4 +12,9 @@ def test_every_method_runs_and_resumes_exactly(method, env, tmp_path):
 
 @pytest.mark.parametrize("decoder", ["open_loop", "conditioned", "closed_loop"])
 def test_so_does_every_decoder_of_spirl_on_images(decoder, tmp_path):
-    check_method("spirl", "maze", tmp_path, words=["env.images=true", f"method.skills.decoder={decoder}"])
+    words = ["env.images=true", f"method.skills.decoder={decoder}", "method.skills.target_kl=1.0"]
+    check_method("spirl", "maze", tmp_path, words=words)
+
+
+def test_so_does_a_policy_of_actions_on_images(tmp_path):
+    check_method("flat_prior", "maze", tmp_path, words=["env.images=true"])

@@ -63,6 +63,5 @@ class OfflineData(LightningDataModule):
         longest = int(self._lengths.max())
         if windows and max(windows) > longest:
             raise InputError(
-                f"data set {self._path}: the longest trajectory has {longest} rows, "
-                f"windows need {max(windows)} (skill horizon + 1)"
+                f"data set {self._path}: the longest trajectory has {longest} rows, windows need {max(windows)}"
             )

@@ -30,14 +30,14 @@ class Replay:
 
     def extend(self, transitions: TensorDict) -> None:
         """Append transitions ``[n]``, overwriting the oldest ones of a full buffer."""
-        first, count = self.written % self.capacity, len(transitions)
-        room = self.capacity - first
-        if count > room:
-            self.extend(transitions[:room])
-            self.extend(transitions[room:])
-            return
-        self._storage.set(slice(first, first + count), transitions)
-        self.written += count
+        self.written += max(0, len(transitions) - self.capacity)
+        newest = transitions[-self.capacity :]
+        room = self.capacity - self.written % self.capacity
+        for part in (newest[:room], newest[room:]):
+            if len(part):
+                first = self.written % self.capacity
+                self._storage.set(slice(first, first + len(part)), part)
+                self.written += len(part)
 
     def sample(self, batch_size: int) -> TensorDict:
         """A batch ``[batch_size]`` drawn with the global torch generator."""

@@ -52,8 +52,8 @@ class MLP(nn.Module):
         """
         shape, x = x.shape[:-1], x.flatten(0, -2)
         if self.norms and self.training:
-            return self._normalise(x).view(*shape, -1)
-        return AffineChain.apply(x, learning, *chain(*self.affine_maps())).view(*shape, -1)
+            return self._normalise(x).view(*shape, self.last.out_features)
+        return AffineChain.apply(x, learning, *chain(*self.affine_maps())).view(*shape, self.last.out_features)
 
     def _normalise(self, x: Tensor) -> Tensor:
         x = functional.leaky_relu_(self.first(x), SLOPE)

@@ -55,8 +55,8 @@ class SkillPretrainOptions(PretrainOptions):
     def __post_init__(self) -> None:
         check_choice("decoder", self.decoder, ("closed_loop", "open_loop", "conditioned"))
         check_choice("prior_estimator", self.prior_estimator, ("nll", "kl"))
-        if self.past_actions is not None and self.past_actions < 0:
-            raise InputError(f"past_actions is {self.past_actions}; it must not be negative")
+        if self.past_actions not in (None, 0, 1):
+            raise InputError(f"past_actions is {self.past_actions}; choose 0 or 1")
 
 
 @dataclass(frozen=True)

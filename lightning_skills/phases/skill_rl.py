@@ -86,7 +86,14 @@ class SkillRLModule(PhaseModule):
                 raise InputError("policy=prior and regulariser=prior need a prior, but no phase hands one on")
             return None
         (artefact,) = self.context.artefacts.values()
+        if artefact.kind not in BEHAVIOURS:
+            raise InputError(f"cannot act by an artefact of kind {artefact.kind!r}; known are {', '.join(BEHAVIOURS)}")
         skills = BEHAVIOURS[artefact.kind].from_artefact(artefact)
+        if skills.settings.action_dim != self.context.env.action_dim:
+            raise InputError(
+                f"the {artefact.kind} were learned for actions of length {skills.settings.action_dim}, "
+                f"this environment's have {self.context.env.action_dim}"
+            )
         if skills.settings.state_dim != self.context.env.state_dim:
             raise InputError(
                 f"the {artefact.kind} were learned on states of length {skills.settings.state_dim}, "
@@ -95,9 +102,8 @@ class SkillRLModule(PhaseModule):
         learned, here = skills.settings.image_shape, self.renderer.image_shape if self.renderer else None
         looks = skills.low_level_sees or "prior" in (self.options.policy, self.options.regulariser)
         if learned is not None and looks and here != tuple(learned):
-            raise InputError(
-                f"the {artefact.kind} were learned on images of shape {learned}, this environment has {here}"
-            )
+            shows = "shows none; set env.images=true" if here is None else f"shows images of {here}"
+            raise InputError(f"{artefact.kind}: learned on images of shape {tuple(learned)}, this environment {shows}")
         return skills
 
     def _policy_settings(self) -> dict[str, Any]:
@@ -173,7 +179,7 @@ class SkillRLModule(PhaseModule):
         """Add mean and log std of the frozen prior at both states, if it regularises."""
         if self._frozen_prior is None:
             return transitions
-        both = seen(transitions.to(self.device), self._prior_renderer)
+        both = seen(transitions if self._prior_renderer is None else transitions.to(self.device), self._prior_renderer)
         prior = Gaussian.from_output(self._frozen_prior(both).cpu())
         for part, mean, log_std in zip(
             (transitions, transitions["next"]), prior.mean.chunk(2), prior.log_std.chunk(2), strict=True
@@ -275,12 +281,12 @@ class SkillRLModule(PhaseModule):
         """The policy, and the skills it chooses among."""
         settings = {
             "policy": self.policy_settings,
-            "skills": asdict(self.skills.settings) if self.skills else None,
+            "skills": asdict(self.skills.settings) if isinstance(self.skills, SkillModel) else None,
             "bound": self.options.bound,
             "tanh_actions": self.tanh_actions,
         }
         tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
-        if self.skills:
+        if isinstance(self.skills, SkillModel):
             tensors |= {f"skills.{name}": tensor for name, tensor in self.skills.state_dict().items()}
         return Artefact("policy", settings, tensors)
 

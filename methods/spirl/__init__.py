@@ -3,11 +3,11 @@
 Skills and a prior over them are learned from trajectories without rewards; a policy that starts as a copy of the prior
 then chooses skills, regularised towards the prior instead of towards high entropy.
 
-This is the closed-loop variant of the authors' later code (a decoder that sees the state at every step) on states.
-It differs from that code in what follows. The KL to the prior is analytic by default, not a mean over ten samples. A
-skill's transition runs from the state where the skill starts to the one where it ends, and its reward includes that of
-the last step; theirs is shifted by one step and loses the last reward at a time-out. The low-level policy acts without
-their noise of std e^-10.
+The decoder is the closed-loop one of the authors' later code, a policy that sees the state at every step, or one of the
+paper's two; states or images. It differs from that code in what follows. The KL to the prior is analytic by default,
+not a mean over ten samples. A skill's transition runs from the state where the skill starts to the one where it ends,
+and its reward includes that of the last step; theirs is shifted by one step and loses the last reward at a time-out.
+The low-level policy acts without their noise of std e^-10.
 """
 
 from lightning_skills.plugins import MethodSpec, Need, Phase

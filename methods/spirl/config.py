@@ -15,7 +15,7 @@ class SpirlConfig:
 
 
 PRESETS: dict[str, Overrides] = {
-    # On states, whose posterior needs no images, a tenth of the authors' 1.2M updates.
+    # A tenth of the authors' 1.2M updates.
     "maze": {"skills.updates": 100_000},
     # Minutes on two cores, chosen on seeds 100 to 102. SkiMo's beta of 1e-3 gave priors that explore less and differ
     # more from seed to seed; a looser regularisation forgot what the prior knew; four updates a transition diverged;

@@ -30,6 +30,19 @@ def test_the_oldest_are_overwritten():
     assert contents(buffer) == [float(value) for value in range(15, 40)]
 
 
+@pytest.mark.parametrize("before", [0, 7])
+@pytest.mark.parametrize("count", [20, 25, 83, 6000])
+def test_of_more_than_fit_the_newest_remain_where_they_belong(before, count):
+    buffer, one_by_one = Replay(25), Replay(25)
+    buffer.extend(transitions(0, before + 1))
+    buffer.extend(transitions(before + 1, before + count))
+    for index in range(before + count):
+        one_by_one.extend(transitions(index, index + 1))
+    stored, expected = (each._storage.get(slice(0, len(each)))["observation"] for each in (buffer, one_by_one))
+    assert buffer.written == one_by_one.written == before + count
+    assert torch.equal(stored, expected)
+
+
 @pytest.mark.parametrize("written", [7, 25, 40])
 def test_a_loaded_buffer_goes_on_like_the_saved_one(tmp_path, written):
     buffer, other = Replay(25), Replay(25)

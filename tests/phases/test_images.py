@@ -238,7 +238,7 @@ def test_images_that_the_skills_were_not_learned_on_are_one_clear_error(renderer
     image_skills().save(tmp_path / "skills")
     artefact = Artefact.load(tmp_path / "skills", "skills")
     actor_critic(artefact=artefact)
-    with pytest.raises(InputError, match=r"images of shape .*6, 16, 16.*this environment has") as error:
+    with pytest.raises(InputError, match=r"images of shape .*6, 16, 16.*this environment shows") as error:
         SkillRLModule(PhaseContext(rl.SPIRL, ENV, {"skills": artefact}, renderer=renderer))
     assert "\n" not in str(error.value)
 

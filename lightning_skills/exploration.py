@@ -7,6 +7,7 @@ phase acts before its first update, which is sampling from the prior, beside uni
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from lightning_skills.command import options_and_places
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts, rollout
 from lightning_skills.evaluation.statistics import describe
+from lightning_skills.groups import group_runs
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.quiet import quiet
 from lightning_skills.recorded import find_runs
@@ -27,7 +29,7 @@ class Exploration:
     """What one explorer of one run did.
 
     Args:
-        label: What it is called.
+        label: What it is called, after the group of runs it belongs to.
         seed: The run's seed.
         rollouts: Its episodes.
         visited: Places it visited, and how many there are.
@@ -40,33 +42,44 @@ class Exploration:
 
 
 def main(words: Sequence[str]) -> int:
-    """The command: runs, or folders above them, and ``key=value`` options; returns the exit status.
+    """The command: runs of one task, or folders above them, and ``key=value`` options; returns the exit status.
 
     Raises:
-        InputError: if there is no run, or one of them has no online phase or an environment without places.
+        InputError: if an option is wrong, there is no run, runs are of several tasks, or :func:`explore` cannot.
     """
-    options, folders = options_and_places(words, OPTIONS)
-    if not options["frames"].isdigit() or not int(options["frames"]):
+    options, places = options_and_places(words, OPTIONS)
+    if not options["frames"].isdecimal() or not int(options["frames"]):
         raise InputError(f"frames={options['frames']}: must be a positive number of env frames")
+    groups = group_runs(find_runs(places))
+    tasks = sorted({group.task for group in groups})
+    if len(tasks) > 1:
+        raise InputError(f"these runs are of several tasks ({', '.join(tasks)}); explore one at a time")
+    runs = [(str(group), config.restore(each.folder)) for group in groups for each in group.runs]
+    out = report.make_folder(Path(options["out"]))
     quiet()
-    runs = [config.restore(run.folder) for run in find_runs(folders)]
-    explorations = [found for run in runs for found in explore(run, int(options["frames"]))]
-    out = Path(options["out"])
-    out.mkdir(parents=True, exist_ok=True)
-    table = report.markdown_table(summarise(explorations))
+    found = [each for label, run in runs for each in explore(run, int(options["frames"]), label)]
+    table = report.markdown_table(summarise(found))
     (out / "table.md").write_text(f"{table}\n")
-    (out / "table.csv").write_text(report.csv_table([per_seed(each) for each in explorations]))
-    first = {each.label: each for each in reversed(explorations)}
-    drawn = [(f"{label}: {each.visited[0]} cells", each.rollouts.trajectories) for label, each in sorted(first.items())]
-    report.trajectory_panels(Pipeline(runs[0]).worlds([0]), drawn, out / "paths.png")
-    print(f"{table}\n\nlook at  {out / 'paths.png'}")
+    (out / "table.csv").write_text(report.csv_table([per_seed(each) for each in found]))
+    first = {each.label: each for each in reversed(found)}
+    drawn = [
+        (f"{label}: {each.visited[0]} places", each.rollouts.trajectories) for label, each in sorted(first.items())
+    ]
+    pictured = report.trajectory_panels(Pipeline(runs[0][1]).worlds([0]), drawn, out / "paths.png")
+    print(f"{table}\n\nlook at  {out / 'paths.png' if pictured else out / 'table.csv'}")
     return 0
 
 
-def explore(run: config.Run, frames: int) -> list[Exploration]:
+def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
     """Let every explorer of a run's online phase act for about so many env frames, in whole episodes.
 
-    The run's seed seeds the worlds and the sampling; another explorer of the same run sees the same worlds.
+    The run's seed seeds the worlds and the sampling; another explorer of the same run sees the same worlds. Where
+    episodes end at the goal, those of a good explorer are shorter, and its frames fewer.
+
+    Args:
+        run: Its first phases are trained.
+        frames: Of full episodes.
+        group: What the run's group is called, if there are several.
 
     Raises:
         InputError: if the run has no online phase, what that needs is not trained, or its environment has no places.
@@ -76,18 +89,20 @@ def explore(run: config.Run, frames: int) -> list[Exploration]:
         raise InputError(f"method {run.method.name!r} has no online phase to explore with")
     pipeline = Pipeline(run)
     env, module = pipeline.worlds([0]), pipeline.module(phases[0])
+    if env.visited([env.observe()["observation"]]) is None:
+        raise InputError(f"env {run.env.name!r} has no places to count; look at the evaluation's return instead")
     episodes = max(1, round(frames / env.info.horizon))
     found = []
-    for policy, label in module.explorers().items():
+    for policy, name in module.explorers().items():
         rollouts = rollout(module, pipeline.worlds, episodes, run.config.seed, explore=True, policy=policy)
         visited = env.visited(rollouts.trajectories)
-        if visited is None:
-            raise InputError(f"env {run.env.name!r} has no places to count; look at the evaluation's return instead")
+        assert visited is not None
+        label = f"{group}: {name}" if group else name
         found.append(Exploration(label, run.config.seed, rollouts, visited))
     return found
 
 
-def per_seed(exploration: Exploration) -> dict[str, str | int | float]:
+def per_seed(exploration: Exploration) -> dict[str, Any]:
     """A row of the full table."""
     return {
         "explorer": exploration.label,

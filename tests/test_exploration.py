@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from envs.maze.env import make
 from lightning_skills import __main__ as main
 from lightning_skills import command, config
 from lightning_skills.errors import InputError
-from lightning_skills.evaluation.exploration import explore
+from lightning_skills.exploration import explore
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +41,36 @@ def test_visited_cells_are_counted_once_and_walls_never():
 def test_a_run_is_restored_as_it_was_composed(runs):
     run = run_of(runs, "spirl")
     again = config.load(["method=spirl", "env=maze", "debug=smoke", "logging=csv", f"runs_dir={runs}"])
-    assert run.config.method == again.config.method
-    assert run.config.env == again.config.env
-    assert (run.config.seed, run.config.name, run.directory) == (0, "smoke", again.directory)
+    same = {"phase": None, "data_dir": "", "runs_dir": ""}
+    assert dataclasses.replace(run.config, **same) == dataclasses.replace(again.config, **same)
+    assert run.directory.resolve() == again.directory.resolve()
 
 
 def test_what_cannot_be_restored_says_so(tmp_path):
     with pytest.raises(InputError, match="no run"):
         config.restore(tmp_path)
     (tmp_path / "config.yaml").write_text("method: {name: spirl, gone: 1}\nenv: {name: maze}\n")
-    with pytest.raises(InputError, match=r"another version.*gone"):
+    with pytest.raises(InputError, match="another version"):
         config.restore(tmp_path)
     (tmp_path / "config.yaml").write_text("method: [")
     with pytest.raises(InputError, match="damaged"):
         config.restore(tmp_path)
+
+
+def test_what_was_renamed_or_is_older_is_not_taken_for_another_run(runs, tmp_path):
+    folder = runs / "spirl" / "maze-small20" / "smoke" / "seed0"
+    copy = tmp_path / "deep" / "enough" / "for" / "seed0_old"
+    copy.mkdir(parents=True)
+    text = (folder / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match="renamed"):
+        config.restore(copy)
+    (copy / "config.yaml").write_text(text.replace("  interim_every:", "  gone:"))
+    with pytest.raises(InputError, match="another version"):
+        config.restore(copy)
+    (copy / "config.yaml").write_text("".join(line for line in text.splitlines(True) if "interim_every" not in line))
+    with pytest.raises(InputError, match=r"lacks evaluation.interim_every"):
+        config.restore(copy)
 
 
 def test_prior_and_uniform_skills_act_in_the_same_worlds(runs):
@@ -70,13 +87,33 @@ def test_prior_and_uniform_skills_act_in_the_same_worlds(runs):
 def test_the_command_writes_tables_and_a_picture(runs, tmp_path, capsys):
     assert main.main(["explore", str(runs), "frames=120", f"out={tmp_path / 'out'}"]) == 0
     rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
-    assert {row["explorer"] for row in rows} == {"skill prior", "uniform skills", "action prior", "random actions"}
+    names = ("spirl: skill prior", "spirl: uniform skills", "flat_prior: action prior", "flat_prior: random actions")
+    assert sorted(row["explorer"] for row in rows) == sorted(names)
     assert all(0 < int(row["visited"]) < int(row["places"]) and row["env frames"] == "120" for row in rows)
     assert "skill prior" in capsys.readouterr().out
     assert (tmp_path / "out" / "paths.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(("words", "named"), [(["frames=0"], "frames"), (["frame=10"], "frames"), ([], "no run")])
+def test_runs_of_several_tasks_are_refused(runs, tmp_path, capsys):
+    other = tmp_path / "spirl" / "maze-spirl40" / "smoke" / "seed0"
+    other.mkdir(parents=True)
+    config_yaml = (runs / "spirl" / "maze-small20" / "smoke" / "seed0" / "config.yaml").read_text()
+    (other / "config.yaml").write_text(config_yaml.replace("task: small20", "task: spirl40"))
+    assert main.main(["explore", str(runs), str(tmp_path), f"out={tmp_path / 'out'}"]) == 2
+    assert "maze-small20, maze-spirl40" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_is_refused_before_anything_runs(runs, tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    assert main.main(["explore", str(runs), "frames=999999999999", f"out={tmp_path / 'out'}"]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [(["frames=0"], "frames"), (["frames=²"], "frames"), (["frame=10"], "frames"), ([], "no run")],
+)
 def test_bad_input_is_one_line(words, named, tmp_path, capsys):
     assert main.main(["explore", str(tmp_path), *words]) == 2
     error = capsys.readouterr().err
