@@ -26,7 +26,12 @@ class SspConfig:
 
 PRESETS: dict[str, Overrides] = {
     "maze": {"skills.updates": 100_000},
-    "maze/small20": {"skills.updates": 12_000, "rl.warmup": 1_000, "rl.frames": 100_000},
+    "maze/small20": {
+        "skills.updates": 12_000,
+        "rl.warmup": 1_000,
+        "rl.frames": 100_000,
+        "rl.timeout_is_done": False,
+    },
     "kitchen": {
         "skills.encoder_width": 128,
         "skills.beta": 5e-4,
