@@ -1,17 +1,17 @@
 """The skill model that SPiRL learns from trajectories: posterior, decoder and skill prior."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_skills.artefacts import Artefact
 from lightning_skills.data.batch_env import Observation
 from lightning_skills.data.rendering import Renderer, look
 from lightning_skills.data.skill_env import LowLevel
+from lightning_skills.nets.behaviour import Behaviour
 from lightning_skills.nets.conv import ConvEncoder, perceptron
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.lstm import last_output
@@ -19,8 +19,6 @@ from lightning_skills.nets.mlp import MLP, initialise
 from lightning_skills.nets.numpy_mlp import NumpyMLP
 from lightning_skills.nets.open_loop import OpenLoopDecoder, remember
 
-KIND = "skills"
-"""Kind of the artefact that holds a :class:`SkillModel`."""
 DECODERS = ("closed_loop", "open_loop", "conditioned")
 
 
@@ -106,7 +104,7 @@ class SkillEncoder(nn.Module):
         return Gaussian.from_output(self.posterior(self.head(output)))
 
 
-class SkillModel(nn.Module):
+class SkillModel(Behaviour):
     """Skill model with a Gaussian prior (SPiRL, Pertsch et al. 2020, sec. 3.2).
 
     Its decoder is one of three. ``"open_loop"``, the paper's: actions follow from the skill alone. ``"conditioned"``
@@ -121,11 +119,15 @@ class SkillModel(nn.Module):
         settings: Sizes and choices.
     """
 
+    kind = "skills"
+    settings_type = SkillModelSettings
+    settings: SkillModelSettings
+
     def __init__(self, settings: SkillModelSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        action, latent, width = settings.action_dim, settings.latent_dim, settings.width
         sees = settings.decoder != "open_loop"
+        chunk = 1 if settings.decoder == "closed_loop" else settings.horizon
+        super().__init__(settings, settings.latent_dim, settings.horizon, chunk, sees, settings.prior_layers)
+        action, latent, width = settings.action_dim, settings.latent_dim, settings.width
         images = settings.image_shape
         context = 0 if not sees else settings.state_dim if images is None else settings.features
         self.perception = ConvEncoder(images, settings.features) if sees and images is not None else nn.Identity()
@@ -138,39 +140,6 @@ class SkillModel(nn.Module):
                 latent, action, settings.horizon, width, settings.trained_start, context_dim=context or None
             )
         self.prior_net = perceptron(**self.prior_settings)
-
-    @property
-    def prior_settings(self) -> dict[str, Any]:
-        """What :func:`lightning_skills.nets.conv.perceptron` makes the prior's network of."""
-        settings = self.settings
-        return {
-            "inputs": settings.state_dim if settings.image_shape is None else settings.image_shape,
-            "outputs": 2 * settings.latent_dim,
-            "layers": settings.prior_layers,
-            "width": settings.width,
-            "normalised": True,
-            "features": settings.features,
-        }
-
-    @property
-    def latent_dim(self) -> int:
-        """Length of a skill, d."""
-        return self.settings.latent_dim
-
-    @property
-    def horizon(self) -> int:
-        """Primitive steps per skill, H."""
-        return self.settings.horizon
-
-    @property
-    def chunk(self) -> int:
-        """Primitive actions that the decoder decides at once."""
-        return 1 if self.settings.decoder == "closed_loop" else self.settings.horizon
-
-    @property
-    def low_level_sees(self) -> bool:
-        """Whether the decoder looks at states or images."""
-        return self.settings.decoder != "open_loop"
 
     @property
     def window(self) -> int:
@@ -193,17 +162,13 @@ class SkillModel(nn.Module):
         """
         settings = self.settings
         sequence, context = actions, None
-        if settings.decoder != "open_loop":
+        if self.low_level_sees:
             context = self.perception(seen)
             sequence = torch.cat([actions, context.expand(-1, actions.shape[1], -1)], dim=-1)
             context = context[:, : settings.horizon]
         posterior = self.encoder(sequence)
         skill = posterior.rsample()
         return SkillOutput(posterior, skill, self._decode(context, skill), self.prior(seen[:, 0]))
-
-    def prior(self, seen: Tensor) -> Gaussian:
-        """p(z | s) for states or images ``[B, ...]``."""
-        return Gaussian.from_output(self.prior_net(seen))
 
     def decode(self, seen: Tensor | None, skill: Tensor) -> Tensor:
         """Actions of skills ``[B, d]``.
@@ -239,20 +204,9 @@ class SkillModel(nn.Module):
         def decode(observation: Observation, skill: np.ndarray) -> np.ndarray:
             device = self.encoder.head.weight.device
             seen = None
-            if self.settings.decoder != "open_loop":
+            if self.low_level_sees:
                 tensors = {key: torch.tensor(value, device=device) for key, value in observation.items()}
                 seen = look(tensors, renderer)[:, None]
             return self.decode(seen, torch.tensor(skill, device=device)).cpu().numpy()
 
         return decode
-
-    def to_artefact(self) -> Artefact:
-        """Settings and tensors."""
-        return Artefact(KIND, asdict(self.settings), self.state_dict())
-
-    @classmethod
-    def from_artefact(cls, artefact: Artefact) -> "SkillModel":
-        """Inverse of :meth:`to_artefact`."""
-        model = cls(SkillModelSettings(**artefact.settings))
-        model.load_state_dict(artefact.tensors)
-        return model

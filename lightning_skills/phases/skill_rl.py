@@ -23,8 +23,8 @@ from lightning_skills.losses.skill_rl import (
     sampled_kl,
     td_target,
 )
-from lightning_skills.nets import action_prior, skill_model
 from lightning_skills.nets.action_prior import ActionPrior
+from lightning_skills.nets.behaviour import Behaviour
 from lightning_skills.nets.conv import ConvMLP, perceptron
 from lightning_skills.nets.gaussian import Gaussian, squash, unsquash
 from lightning_skills.nets.mlp import MLP
@@ -34,10 +34,7 @@ from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
 from lightning_skills.phases.options import SkillRLOptions
 
-BEHAVIOURS: dict[str, type[SkillModel] | type[ActionPrior]] = {
-    skill_model.KIND: SkillModel,
-    action_prior.KIND: ActionPrior,
-}
+BEHAVIOURS: dict[str, type[Behaviour]] = {model.kind: model for model in (SkillModel, ActionPrior)}
 """What an artefact is read as, by its kind."""
 
 
@@ -80,7 +77,7 @@ class SkillRLModule(PhaseModule):
         self._frozen_prior = frozen(regularised.prior_net) if regularised else None
         self.keep_frozen(self.target_critics, *([self.skills] if self.skills else []))
 
-    def _load_skills(self) -> SkillModel | ActionPrior | None:
+    def _load_skills(self) -> Behaviour | None:
         if not self.context.artefacts:
             if "prior" in (self.options.policy, self.options.regulariser):
                 raise InputError("policy=prior and regulariser=prior need a prior, but no phase hands one on")
