@@ -66,8 +66,8 @@ def compare(places: Sequence[Path], out: Path, metrics: Sequence[str], by: Seque
     groups = group_runs(find_runs(places), by)
     keys = _columns(groups, metrics)
     table = table_of(groups)
+    make_folder(out)
     try:
-        make_folder(out)
         (out / "table.md").write_text(table + "\n")
         (out / "table.csv").write_text(csv_table(final_rows(groups)))
         drawn = [group for group in groups if any(group.curves(key) for key in keys)]
@@ -76,7 +76,7 @@ def compare(places: Sequence[Path], out: Path, metrics: Sequence[str], by: Seque
             figure.savefig(out / "curves.png")
             # Without the date, the same runs give the same file.
             figure.savefig(out / "curves.svg", metadata={"Date": None})
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except PermissionError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}") from None
     names = ("curves.png", "curves.svg", "table.md", "table.csv")
     return "\n".join([table, "", *[f"look at  {out / name}" for name in names]])

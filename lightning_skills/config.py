@@ -110,7 +110,7 @@ class Run:
     @property
     def directory(self) -> Path:
         """``runs_dir/<method>/<env>-<task>/<name>/seed<k>``."""
-        task = re.sub(r"[/:]", "-", f"{self.env.name}-{self.config.env.task}")
+        task = folder_name(self.env.name, self.config.env.task)
         return Path(self.config.runs_dir) / self.method.name / task / str(self.config.name) / f"seed{self.config.seed}"
 
     def resolved(self) -> dict[str, Any]:
@@ -119,6 +119,11 @@ class Run:
         plain["method"] = {"name": self.method.name, **plain["method"]}
         plain["env"] = {"name": self.env.name, **plain["env"]}
         return plain
+
+
+def folder_name(env: str, task: str) -> str:
+    """``<env>-<task>``, as a part of a path."""
+    return re.sub(r"[/:]", "-", f"{env}-{task}")
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def main(words: Sequence[str]) -> int:
     drawn = [
         (f"{label}: {each.visited[0]} places", each.rollouts.trajectories) for label, each in sorted(first.items())
     ]
-    pictured = report.trajectory_panels(Pipeline(runs[0][1]).worlds([0]), drawn, out / "paths.png")
+    pictured = report.trajectory_panels(Pipeline(runs[0][1]).probe, drawn, out / "paths.png")
     print(f"{table}\n\nlook at  {out / 'paths.png' if pictured else out / 'table.csv'}")
     return 0
 
@@ -88,7 +88,7 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
     if not phases:
         raise InputError(f"method {run.method.name!r} has no online phase to explore with")
     pipeline = Pipeline(run)
-    env, module = pipeline.worlds([0]), pipeline.module(phases[0])
+    env, module = pipeline.probe, pipeline.module(phases[0])
     if env.visited([env.observe()["observation"]]) is None:
         raise InputError(f"env {run.env.name!r} has no places to count; look at the evaluation's return instead")
     episodes = max(1, round(frames / env.info.horizon))

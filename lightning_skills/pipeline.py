@@ -59,9 +59,8 @@ class Pipeline:
         if run.config.trainer.threads:
             torch.set_num_threads(run.config.trainer.threads)
         self._make_env = resolve(run.env.make)
-        probe = self.worlds([0])
-        self._info: EnvInfo = probe.info
-        self._probe = probe
+        self.probe = self.worlds([0])
+        self._info: EnvInfo = self.probe.info
         self._recorded_renderer: Renderer | None = None
 
     def execute(self) -> None:
@@ -87,7 +86,7 @@ class Pipeline:
                     if phase.data == "online":
                         self._evaluate(phase, module)
                     if phase is left[-1]:  # before the artefact, by which a phase counts as finished
-                        close(self._run, self._probe, tracker)
+                        close(self._run, self.probe, tracker)
                     module.artefact().save(self._artefact_path(phase.name))
                 status = "FINISHED"
             except Interrupted:
@@ -170,7 +169,7 @@ class Pipeline:
             env=self._info,
             artefacts=self._needed(phase),
             worlds=config.collect.worlds,
-            renderer=self._probe.renderer if phase.data == "online" else self._recorded_renderer,
+            renderer=self.probe.renderer if phase.data == "online" else self._recorded_renderer,
         )
         module: PhaseModule = resolve(phase.module)(context)
         return module.train()  # so that frozen parts are in eval mode before anything acts

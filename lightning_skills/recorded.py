@@ -4,7 +4,6 @@ import csv
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +41,9 @@ class RecordedRun:
     @property
     def task(self) -> str:
         """``<env>-<task>``, as in the path of its folder."""
-        return re.sub(r"[/:]", "-", f"{self.options['env.name']}-{self.options['env.task']}")
+        from lightning_skills.config import folder_name
+
+        return folder_name(str(self.options["env.name"]), str(self.options["env.task"]))
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from envs.maze import layouts, tasks
 from envs.maze.config import MazeConfig
 from envs.maze.physics import CELL_CENTRE
+from envs.maze.pictures import CORNER
 from lightning_skills.data.rendering import Renderer
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
@@ -105,7 +106,7 @@ class MazeRenderer(Renderer):
         Each axis is cut into stripes of one colour, so the mean over a pixel is a sum over fields between two stripes,
         weighted by one overlap per axis: two matrix products.
         """
-        low = position + (0.5 - CELL_CENTRE - WINDOW / 2)
+        low = position - (CORNER + WINDOW / 2)
         first = (torch.searchsorted(self.edges, low, right=True) - 1).clamp_(0, len(self.cells) - _STRIPES)
         stripe = first[..., None] + torch.arange(_STRIPES, device=position.device)
         overlap = _overlap(low, self.edges[stripe], self.edges[stripe + 1])
@@ -201,6 +202,6 @@ def _check(dataset: Dataset, observation: np.ndarray, mazes: np.ndarray, goals: 
         raise InputError(f"{where}: episode/layout must be [M, S, S], not {list(mazes.shape)}")
     if goals.ndim != 2 or goals.shape[1] != 2:
         raise InputError(f"{where}: episode/goal must be [M, 2], not {list(goals.shape)}")
-    low, high = CELL_CENTRE - 0.5, CELL_CENTRE - 0.5 + mazes.shape[1]
+    low, high = CORNER, CORNER + mazes.shape[1]
     if observation[:, :2].min() < low or observation[:, :2].max() > high:
         raise InputError(f"{where}: positions leave the maze, {low} to {high:.1f}; is env.task the one of the data?")

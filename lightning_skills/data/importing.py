@@ -12,7 +12,6 @@ from lightning_skills.data import trajectories
 from lightning_skills.data.trajectories import Dataset, Trajectory
 from lightning_skills.errors import InputError
 
-TOLERANCE = 1e-6  # as trajectories.validate allows
 OPTIONS = "observation=KEY,KEY, horizon=ROWS and action_scale=NUMBER"
 
 
@@ -128,8 +127,8 @@ def _checked(name: str, pieces: Iterable[Trajectory], action_scale: float) -> It
     widths: dict[str, tuple[int, ...]] = {}
     for index, piece in enumerate(pieces):
         for key, array in piece.items():
-            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-                row = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
+            row = trajectories.first_not_finite(array)
+            if row is not None:
                 raise InputError(f"{name}: {key} is not finite at row {row} of trajectory {index}")
             if widths.setdefault(key, array.shape[1:]) != array.shape[1:]:
                 raise InputError(
@@ -139,7 +138,7 @@ def _checked(name: str, pieces: Iterable[Trajectory], action_scale: float) -> It
         yield {**piece, "action": piece["action"] / action_scale}
     # Only now is the whole range known; the trajectories are in memory, and nothing has been written.
     bound = max(-low, high)
-    if bound > action_scale * (1 + TOLERANCE):
+    if bound > action_scale * (1 + trajectories.TOLERANCE):
         raise InputError(
             f"{name}: actions lie in [{low:.6g}, {high:.6g}], beyond [-{action_scale:g}, {action_scale:g}]; "
             f"action_scale=NUMBER divides them: give the largest action that the env takes, {bound:.6g} or more"

@@ -22,6 +22,8 @@ from lightning_skills.errors import InputError
 
 FORMAT = 1
 EPISODE = "episode/"
+TOLERANCE = 1e-6
+"""By so much may actions leave [-1, 1]."""
 Trajectory = Mapping[str, np.ndarray]
 
 
@@ -154,6 +156,13 @@ def _check_shapes(
             )
 
 
+def first_not_finite(array: np.ndarray) -> int | None:
+    """The first row of an array ``[N, ...]`` that holds a number which is not finite, if there is one."""
+    if not np.issubdtype(array.dtype, np.floating) or np.isfinite(array).all():
+        return None
+    return int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
+
+
 def validate(dataset: Dataset) -> None:
     """Read every value.
 
@@ -161,10 +170,10 @@ def validate(dataset: Dataset) -> None:
         InputError: if a value is not finite, an action lies outside [-1, 1], or the contents do not match the digest.
     """
     for key, array in {**dataset.steps, **dataset.episodes}.items():
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            row = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
+        row = first_not_finite(array)
+        if row is not None:
             raise InputError(f"data set {dataset.path}: {key} is not finite at row {row}")
-    if np.abs(dataset.steps["action"]).max() > 1 + 1e-6:
+    if np.abs(dataset.steps["action"]).max() > 1 + TOLERANCE:
         raise InputError(f"data set {dataset.path}: actions leave [-1, 1]; rescale them")
     if content_digest({**dataset.steps, **dataset.episodes, "lengths": dataset.lengths}) != dataset.digest:
         raise InputError(f"data set {dataset.path}: contents do not match the digest; generate or copy it again")

@@ -19,8 +19,6 @@ from lightning_skills.nets.mlp import MLP, initialise
 from lightning_skills.nets.numpy_mlp import NumpyMLP
 from lightning_skills.nets.open_loop import OpenLoopDecoder, remember
 
-DECODERS = ("closed_loop", "open_loop", "conditioned")
-
 
 @dataclass(frozen=True)
 class SkillModelSettings:
@@ -35,7 +33,7 @@ class SkillModelSettings:
         width: Features of every other hidden layer.
         decoder_layers: Hidden layers of a closed-loop decoder between the first and the last.
         prior_layers: The same of the prior.
-        decoder: One of ``DECODERS``.
+        decoder: One of :data:`lightning_skills.phases.options.DECODERS`.
         image_shape: ``(C, H, W)`` of what the model sees instead of states; None for states.
         features: Length of an image's features.
         past_actions: Actions before the skill's first that the posterior sees too.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from lightning_skills.errors import InputError
 
+DECODERS = ("closed_loop", "open_loop", "conditioned")
+
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise InputError, naming the option, unless ``value`` is one of ``choices``."""
@@ -53,7 +55,7 @@ class SkillPretrainOptions(PretrainOptions):
     beta_lr: float = 3e-4  # RAdam of a learned beta (code)
 
     def __post_init__(self) -> None:
-        check_choice("decoder", self.decoder, ("closed_loop", "open_loop", "conditioned"))
+        check_choice("decoder", self.decoder, DECODERS)
         check_choice("prior_estimator", self.prior_estimator, ("nll", "kl"))
         if self.past_actions not in (None, 0, 1):
             raise InputError(f"past_actions is {self.past_actions}; choose 0 or 1")

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.nets.conv import ConvEncoder, ConvMLP
-from lightning_skills.nets.skill_model import DECODERS, SkillModel, SkillModelSettings, SkillOutput
+from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings, SkillOutput
+from lightning_skills.phases.options import DECODERS
 from tests.nets.drawings import Drawings, scenes
 from tests.nets.test_conv import with_used_statistics
 from tests.nets.test_open_loop import step_by_step
