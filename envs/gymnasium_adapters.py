@@ -21,6 +21,7 @@ from gymnasium.spaces import Box, Dict, Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from lightning_skills import limits
 from lightning_skills.data.batch_env import Array, BatchEnv, EnvInfo, Observation
 from lightning_skills.plugins import envs, resolve
 
@@ -136,6 +137,7 @@ class BatchVectorEnv(VectorEnv):
 def _factory(env: str, options: dict[str, Any]) -> Factory:
     spec = envs()[env]
     config = spec.config(**options)
+    limits.check(config, env)
     return lambda seeds: resolve(spec.make)(config, seeds)
 
 

@@ -23,12 +23,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lightning_skills import plugins
+from lightning_skills import limits, plugins
 from lightning_skills.errors import InputError
+from lightning_skills.limits import at_least, one_of, within
 from lightning_skills.plugins import EnvSpec, MethodSpec
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
+MAX_SEED = 2**32 - 2  # what numpy takes, less one for the final evaluation's
 # What may differ when a run goes on: where things lie, how they are shown and how fast; not what is computed.
 MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "trainer.threads")
 
@@ -37,25 +39,27 @@ MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "trainer
 class CollectOptions:
     """How an online phase steps its environment."""
 
-    worlds: int = 1  # worlds stepped together on each rank; more of them are faster and make the data staler
+    worlds: int = at_least(
+        1, 1
+    )  # worlds stepped together on each rank; more of them are faster and make the data staler
 
 
 @dataclass(frozen=True)
 class CheckpointOptions:
     """When a phase saves itself; it always does so on a signal."""
 
-    every_minutes: float = 5.0
+    every_minutes: float = at_least(0, 5.0)
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
     """The fixed protocol; evaluation has its own worlds and its own random streams."""
 
-    episodes: int = 50  # at the end of a run
-    interim_episodes: int = 10  # during training
-    interim_every: int = 20_000  # env frames between interim evaluations
+    episodes: int = at_least(1, 50)  # at the end of a run
+    interim_episodes: int = at_least(1, 10)  # during training
+    interim_every: int = at_least(1, 20_000)  # env frames between interim evaluations
     explore: bool = True  # sample from the policy as in training; false takes its mode
-    seed: int = 1_000_000  # of the evaluation worlds, apart from every training seed
+    seed: int = within(0, MAX_SEED, 1_000_000)  # of the evaluation worlds, apart from every training seed
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class LoggingOptions:
     mlflow: bool = True
     tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, else sqlite in runs_dir
     experiment: str = "lightning_skills"
-    every_frames: int = 2_000  # env frames a row of metrics.csv stands for, online phases
-    every_updates: int = 100  # updates a row stands for, offline phases
+    every_frames: int = at_least(1, 2_000)  # env frames a row of metrics.csv stands for, online phases
+    every_updates: int = at_least(1, 100)  # updates a row stands for, offline phases
     progress: bool = True
 
 
@@ -74,8 +78,8 @@ class LoggingOptions:
 class TrainerOptions:
     """What the computation runs on."""
 
-    accelerator: str = "auto"
-    threads: int = 0  # of torch, per process; 0 leaves torch's own choice
+    accelerator: str = one_of(("auto", "cpu", "gpu"), "auto")
+    threads: int = at_least(0, 0)  # of torch, per process; 0 leaves torch's own choice
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class RunConfig:
 
     method: Any = None
     env: Any = None
-    seed: int = 0
+    seed: int = within(0, MAX_SEED, 0)
     name: str | None = None  # of the run's folder; default: the experiment, or a digest of what was overridden
     runs_dir: str = "runs"
     data_dir: str = "data"
@@ -333,6 +337,7 @@ def _freeze(config: DictConfig) -> RunConfig:
         raise InputError(_explain(error)) from None
     if not isinstance(frozen, RunConfig):
         raise TypeError(f"composed a {type(frozen).__name__}")
+    limits.check(frozen)
     return frozen
 
 

@@ -52,10 +52,15 @@ class Pipeline:
 
     Args:
         run: What to run.
+
+    Raises:
+        InputError: if there is no such device, or the environment cannot be made.
     """
 
     def __init__(self, run: Run) -> None:
         self._run, self._config, self._directory = run, run.config, run.directory
+        if run.config.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.mps.is_available()):
+            raise InputError("trainer.accelerator is 'gpu', and torch finds none here; choose cpu or auto")
         if run.config.trainer.threads:
             torch.set_num_threads(run.config.trainer.threads)
         self._make_env = resolve(run.env.make)
@@ -74,6 +79,7 @@ class Pipeline:
         # Bad input shows while the first phase is built; only then is anything written.
         ready: Built | None = self._build(left[0], dataset)
         with claim_folder(self._run):
+            print(f"writes to   {self._directory}", flush=True)
             tracker = self._open_tracker() if self._config.logging.mlflow else None
             status: Status = "FAILED"
             try:
@@ -220,7 +226,10 @@ class Pipeline:
             num_sanity_val_steps=0,
             default_root_dir=self._directory,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoints.restore(), weights_only=True)
+        checkpoint = checkpoints.restore()
+        if checkpoint is not None:
+            print(f"resumes at  {checkpoint.parent}", flush=True)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
 
     def _owner(self, phase: Phase) -> dict[str, Any]:
         config = self._config

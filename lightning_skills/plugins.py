@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
+from lightning_skills import limits
 from lightning_skills.errors import InputError
 
 API_VERSION = 1
@@ -40,7 +41,7 @@ def check_options(owner: str, options: type) -> None:
         raise TypeError(f"{owner}: config must be a dataclass, not {options!r}")
     if not options.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise TypeError(f"{owner}: config {options.__name__} must be frozen")
-    options()
+    limits.check(options(), owner)
 
 
 @dataclass(frozen=True)

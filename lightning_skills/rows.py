@@ -1,5 +1,6 @@
 """From per-update metrics to rows: averaged over a stretch of training, written to metrics.csv and MLflow."""
 
+import math
 import time
 from typing import Any
 
@@ -8,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_skills.data.online import OnlineData
+from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.tracking import MetricsCsv
 
@@ -49,7 +51,11 @@ class Rows(Callback):
         self._clock = (time.monotonic(), self._position(pl_module))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        """Add the update's metrics; write a row at the end of a stretch."""
+        """Add the update's metrics; write a row at the end of a stretch.
+
+        Raises:
+            InputError: if one of them is not finite: training has diverged.
+        """
         assert isinstance(pl_module, PhaseModule)
         for key, value in pl_module.logged.items():
             self._sums[key] = self._sums[key] + value.double() if key in self._sums else value.double()
@@ -83,6 +89,12 @@ class Rows(Callback):
     def _write(self, trainer: Trainer, module: PhaseModule) -> None:
         now, position = time.monotonic(), self._position(module)
         metrics = {key: (value / self._count).item() for key, value in self._sums.items()}
+        diverged = [key for key, value in metrics.items() if not math.isfinite(value)]
+        if diverged:
+            raise InputError(
+                f"phase {self._phase!r} diverged: {diverged[0]} is {metrics[diverged[0]]} by update {module.updates}; "
+                f"a smaller lr may help"
+            )
         if self._data is not None:
             metrics |= self._data.episodes.metrics()
         speed = (position - self._clock[1]) / max(now - self._clock[0], 1e-9)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lightning_skills import __main__ as cli
 from lightning_skills.command import train
@@ -66,6 +67,7 @@ def test_a_run_leaves_what_it_promises_and_is_not_run_twice(tmp_path, capsys):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["env_frames"] >= 40
     assert len(summary["returns"]) == summary["episodes"] == 2
+    assert f"writes to   {folder}" in capsys.readouterr().out
     assert (folder / "metrics.csv").read_text().startswith("phase,env_frames,updates,wall_s")
     for name in ("config.yaml", "curves.png", "artefacts/policy/model.safetensors"):
         assert (folder / name).exists()
@@ -74,6 +76,11 @@ def test_a_run_leaves_what_it_promises_and_is_not_run_twice(tmp_path, capsys):
     assert train(words) == 0
     assert "finished already" in capsys.readouterr().out
     assert (folder / "metrics.csv").read_bytes() == before
+
+
+def test_a_diverged_run_is_an_error_and_no_artefact(tmp_path, capsys):
+    refused(capsys, spirl(tmp_path, "method.skills.lr=1e30", "method.skills.updates=20"), "phase 'skills' diverged")
+    assert not list(tmp_path.rglob("artefact.json"))
 
 
 def test_a_folder_with_another_config(tmp_path, capsys):
@@ -91,8 +98,22 @@ def test_a_folder_with_another_config(tmp_path, capsys):
         (["method=spirl", "env=maze", "method.rl.learning_rate=1"], "unknown option 'method.rl.learning_rate'"),
         (["method=spirl", "env=maze", "method.rl.lr=fast"], "'method.rl.lr'"),
         (["method=spirl", "env=target"], "it needs demonstrations"),
-        (["method=spirl", "env=maze", "env.radius=-1"], "radius"),
-        (["method=spirl", "env=maze", "method.rl.kl_estimator=exact"], "kl_estimator"),
+        (["method=spirl", "env=maze", "env.radius=-1"], "env.radius is -1.0; it must be positive"),
+        (["method=spirl", "env=maze", "env.data.workers=0"], "env.data.workers is 0; it must be at least 1"),
+        (["method=spirl", "env=maze", "method.rl.kl_estimator=exact"], "method.rl.kl_estimator is 'exact'; choose one"),
+        (["method=spirl", "env=maze", "method.skills.batch_size=0"], "method.skills.batch_size is 0"),
+        (["method=spirl", "env=maze", "method.skills.updates=-1"], "method.skills.updates is -1"),
+        (["method=spirl", "env=maze", "method.skills.horizon=0"], "method.skills.horizon is 0"),
+        (["method=spirl", "env=maze", "method.rl.lr=-1"], "method.rl.lr is -1.0; it must be positive"),
+        (["method=spirl", "env=maze", "seed=-1"], "seed is -1"),
+        (["method=spirl", "env=maze", "collect.worlds=0"], "collect.worlds is 0"),
+        (["method=spirl", "env=maze", "evaluation.episodes=0"], "evaluation.episodes is 0"),
+        (["method=spirl", "env=maze", "trainer.threads=-1"], "trainer.threads is -1"),
+        pytest.param(
+            ["method=spirl", "env=maze", "trainer.accelerator=gpu"],
+            "torch finds none here",
+            marks=pytest.mark.skipif(torch.cuda.is_available() or torch.mps.is_available(), reason="there is a GPU"),
+        ),
     ],
 )
 def test_bad_words(tmp_path, capsys, words, message):
@@ -188,7 +209,7 @@ def test_sweeps_run_every_job_in_its_own_process(tmp_path):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_after_a_checkpoint_and_the_same_command_goes_on(tmp_path, signum):
+def test_a_signal_stops_after_a_checkpoint_and_the_same_command_goes_on(tmp_path, capsys, signum):
     words = ["method=reward_weighted", "env=target", "logging=csv", f"runs_dir={tmp_path}", "method.policy.frames=1500"]
     words += ["evaluation.episodes=2", "evaluation.interim_episodes=1"]
     command = [sys.executable, str(ROOT / "train.py"), *words]
@@ -201,9 +222,13 @@ def test_a_signal_stops_after_a_checkpoint_and_the_same_command_goes_on(tmp_path
     os.kill(process.pid, signum)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 128 + signum
-    assert f"stopped by {signal.Signals(signum).name} after a checkpoint" in errors
+    assert (
+        errors.rstrip("\n").split("\n")[-1].startswith(f"stopped by {signal.Signals(signum).name} after a checkpoint")
+    )
     assert len(list(folder.rglob("COMPLETE"))) == 1
+    capsys.readouterr()
     assert train([*words, "logging.progress=false"]) == 0
+    assert f"resumes at  {folder}" in capsys.readouterr().out
     assert len(list(folder.rglob("summary.json"))) == 1
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from lightning_skills.limits import at_least
+
 
 @dataclass(frozen=True)
 class GymnasiumConfig:
@@ -9,5 +11,5 @@ class GymnasiumConfig:
 
     task: str = "HalfCheetah-v5"
     """Any registered id; ``module:id`` imports the module first. Only MuJoCo ids can be checkpointed."""
-    horizon: int | None = None
+    horizon: int | None = at_least(1, None)
     """Steps of an episode; None: the registered limit."""

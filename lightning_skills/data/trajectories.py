@@ -111,7 +111,7 @@ def load(path: Path) -> Dataset:
     try:
         description = json.loads((path / "dataset.json").read_text())
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"no data set at {path}: dataset.json is missing") from None
+        raise InputError(f"no data set at {path}: it is no folder with a dataset.json") from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise InputError(f"data set {path}: dataset.json is damaged; generate or copy it again") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:

@@ -107,3 +107,8 @@ def test_several_observations_become_a_dict():
     space = adapters.observation_space(info)
     assert space["image"].shape == (3, 8, 8)
     assert space["observation"].shape == (4,)
+
+
+def test_options_beyond_their_limits_are_refused():
+    with pytest.raises(InputError, match=r"maze\.radius is -1; it must be positive"):
+        gymnasium.make("lightning_skills/Maze-v1", radius=-1)

@@ -275,8 +275,6 @@ def test_it_hands_on_policy_and_skills(tmp_path):
 def test_contradictory_options_are_refused():
     with pytest.raises(InputError, match="target_divergence"):
         dataclasses.replace(SPIRL, target_divergence=None)
-    with pytest.raises(InputError, match="regulariser is 'kl'"):
-        dataclasses.replace(SPIRL, regulariser="kl")
     with pytest.raises(InputError, match="no phase hands one on"):
         SkillRLModule(PhaseContext(SPIRL, EnvInfo({"observation": (3,)}, 2, 50)))
     with pytest.raises(InputError, match="length 3"):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from lightning_skills.limits import at_least, positive
 from lightning_skills.plugins import MethodSpec, Phase
 
 
@@ -9,11 +10,11 @@ from lightning_skills.plugins import MethodSpec, Phase
 class PolicyOptions:
     """Options of the only phase."""
 
-    frames: int = 20_000  # budget
-    batch_size: int = 256
-    lr: float = 3e-3
-    noise: float = 0.5  # standard deviation of exploration
-    temperature: float = 0.05  # of the weights exp(reward / temperature)
+    frames: int = at_least(1, 20_000)  # budget
+    batch_size: int = at_least(1, 256)
+    lr: float = positive(3e-3)
+    noise: float = positive(0.5)  # standard deviation of exploration
+    temperature: float = positive(0.05)  # of the weights exp(reward / temperature)
 
 
 @dataclass(frozen=True)
