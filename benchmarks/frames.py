@@ -22,7 +22,7 @@ from lightning_skills.phases.skill_rl import SkillRLModule
 from lightning_skills.rows import Rows
 from lightning_skills.tracking import MetricsCsv
 
-TASK, HORIZON = MazeConfig(task="small20"), 1000
+TASK, HORIZON = MazeConfig(task="small20", horizon=1000), 1000
 WARM_UP, MEASURED = 300, 600
 Step = Callable[[], object]
 

@@ -79,8 +79,11 @@ SIMPL20 = MazeTask(
 )
 """SiMPL's, with the first of its test goals."""
 
-SMALL20 = replace(SIMPL20, start=(4, 18), goal=(17, 20), terminates=False, horizon=1000)
-"""SPiRL's rewards in SiMPL's smaller maze, 15 cells around walls; random actions get there in 2.7 % of episodes."""
+SMALL20 = replace(SIMPL20, start=(4, 18), goal=(17, 20), terminates=False, horizon=500)
+"""SPiRL's rewards in SiMPL's smaller maze, 15 cells around walls, which take some 330 steps.
+
+Random actions get there in 0.09 % of episodes. Where 1000 steps gave them 2.4 %, flat SAC learned the task too.
+"""
 
 SIMPL_TRAIN40: tuple[Cell, ...] = (
     *((8, 2), (19, 19), (8, 6), (5, 11), (14, 2), (2, 4), (9, 6), (15, 20), (6, 14), (7, 19)),
