@@ -25,7 +25,7 @@ PRESETS: dict[str, Overrides] = {
         "rl.warmup": 1_000,
         "rl.updates_per_transition": 2,
         "rl.timeout_is_done": False,
-        "rl.frames": 100_000,
+        "rl.frames": 120_000,
     },
     "kitchen": {
         "skills.encoder_width": 128,
