@@ -4,22 +4,25 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lightning_skills import tables
 from lightning_skills.command import options_and_places
 from lightning_skills.errors import InputError
-from lightning_skills.evaluation.statistics import MIN_SEEDS, describe, describe_curves
+from lightning_skills.evaluation.statistics import MIN_SEEDS, describe_curves
 from lightning_skills.groups import Group, group_runs
-from lightning_skills.recorded import find_runs
-from lightning_skills.report import PANEL, columns_for, csv_table, make_folder, markdown_table, new_figure, scale_axes
+from lightning_skills.mlflow_runs import PREFIX, find_mlflow_runs
+from lightning_skills.page import page
+from lightning_skills.recorded import RecordedRun, find_runs
+from lightning_skills.report import PANEL, columns_for, csv_table, make_folder, new_figure, scale_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-OPTIONS = {"out": "report", "metric": "", "by": ""}
+OPTIONS = {"out": "report", "metric": "", "by": "", "uri": ""}
 HEADLINE = ("return", "success")
 """What is drawn unless told otherwise."""
 PREFIXES = {"eval/": "evaluation ", "train/": "training ", "": ""}
@@ -29,56 +32,63 @@ DASHES: tuple[Literal["solid", "dashed", "dotted"], ...] = ("solid", "dashed", "
 """For more groups than colours."""
 POINTS = 300
 """Points of a curve over seeds, at most."""
-NOTE = f"""\
-Final evaluations: below {MIN_SEEDS} seeds the mean (every seed), from {MIN_SEEDS} on the interquartile mean \
-[95 % bootstrap interval]. Env frames include the warm-up."""
 
 Style = tuple[str, Literal["solid", "dashed", "dotted"]]
 
 
 def main(words: Sequence[str]) -> int:
-    """The command: runs, or folders above them, and ``key=value`` options; returns the exit status.
+    """The command: runs, folders above them, ``mlflow:EXPERIMENT``, ``key=value`` options; returns the exit status.
 
     Raises:
-        InputError: as :func:`compare`, or if an option is unknown.
+        InputError: as :func:`compare`, if an option is unknown, or there is no run in a place.
     """
     options, places = options_and_places(words, OPTIONS)
     metrics, by = (list(filter(None, options[key].split(","))) for key in ("metric", "by"))
-    print(compare(places, Path(options["out"]), metrics, by))
+    runs = _find(places, options["uri"])
+    print(compare(runs, Path(options["out"]), metrics, by, ["python", "-m", "lightning_skills", "report", *words]))
     return 0
 
 
-def compare(places: Sequence[Path], out: Path, metrics: Sequence[str], by: Sequence[str] = ()) -> str:
-    """Write ``curves.png``, ``curves.svg``, ``table.md`` and ``table.csv``.
+def compare(
+    runs: Sequence[RecordedRun],
+    out: Path,
+    metrics: Sequence[str],
+    by: Sequence[str] = (),
+    made_by: Sequence[str] = (),
+) -> str:
+    """Write ``report.html``, ``curves.png``, ``curves.svg``, ``table.md`` and ``table.csv``.
 
     Args:
-        places: Runs, or folders above them.
+        runs: What to compare.
         out: Folder of the report, made if it is not there.
         metrics: Quantities to draw; ``success`` stands for ``eval/success`` and ``train/success``.
         by: Options to group by; without any, runs of the same config are together.
+        made_by: The command that makes this report, for the page.
 
     Returns:
         The table and where the files are, for the terminal.
 
     Raises:
-        InputError: if there is no run, none with rows, no such metric or option, or ``out`` cannot be written.
+        InputError: if no run has rows, there is no such metric or option, a run is there twice, or ``out`` cannot be
+            written.
     """
-    groups = group_runs(find_runs(places), by)
+    groups = group_runs(runs, by)
     keys = _columns(groups, metrics)
-    table = table_of(groups)
+    table = tables.markdown(groups)
     make_folder(out)
     try:
         (out / "table.md").write_text(table + "\n")
-        (out / "table.csv").write_text(csv_table(final_rows(groups)))
+        (out / "table.csv").write_text(csv_table(tables.every_run(groups)))
         drawn = [group for group in groups if any(group.curves(key) for key in keys)]
         with new_figure(*_size(drawn, keys), out / "curves.png") as figure:
             draw(figure, drawn, keys)
             figure.savefig(out / "curves.png")
-            # Without the date, the same runs give the same file.
-            figure.savefig(out / "curves.svg", metadata={"Date": None})
+            # Without date and version, the same runs give the same file.
+            figure.savefig(out / "curves.svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        (out / "report.html").write_text(page(groups, (out / "curves.svg").read_text(), made_by))
     except PermissionError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}") from None
-    names = ("curves.png", "curves.svg", "table.md", "table.csv")
+    names = ("report.html", "curves.png", "curves.svg", "table.md", "table.csv")
     return "\n".join([table, "", *[f"look at  {out / name}" for name in names]])
 
 
@@ -119,7 +129,7 @@ def draw(figure: "Figure", groups: Sequence[Group], keys: Sequence[str]) -> None
     names = list(dict.fromkeys(map(str, groups)))
     cycle = itertools.cycle((colour, dashes) for dashes in DASHES for colour in COLOURS)
     styles: dict[str, Style] = dict(zip(names, cycle, strict=False))
-    tasks = _by_task(groups)
+    tasks = tables.by_task(groups)
     blocks = figure.subfigures(len(tasks), 1, squeeze=False)[:, 0]
     for block, (task, members) in zip(blocks, tasks.items(), strict=True):
         block.suptitle(task, x=0.012, ha="left", fontsize=12, fontweight="bold")
@@ -129,47 +139,13 @@ def draw(figure: "Figure", groups: Sequence[Group], keys: Sequence[str]) -> None
     figure.supxlabel(_caption(groups), x=0.012, ha="left", fontsize=7.5, color="#6b7380")
 
 
-def table_of(groups: Sequence[Group]) -> str:
-    """The final evaluations of the finished runs in markdown, a line for each group; the unfinished ones below it."""
-    rows = [_final_row(group) for group in groups if group.finished]
-    parts = [f"{markdown_table(rows)}\n\n{NOTE}" if rows else "No run is finished yet."]
-    waiting = [(group, run) for group in groups for run in group.unfinished]
-    if waiting:
-        lines = [f"- {group.task}, {group}, seed {run.seed}: {run.progress()} ({run.folder})" for group, run in waiting]
-        parts.append("\n".join(["Unfinished, and not in the table:", "", *lines]))
-    return "\n\n".join(parts)
-
-
-def final_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """One row for each finished run: what identifies it, and its final evaluation."""
-    return [
-        {"task": group.task, "method": run.method, "name": run.name}
-        | dict(group.label)
-        | {"seed": run.seed}
-        | {key: value for key, value in (run.summary or {}).items() if not isinstance(value, list)}
-        | {"run": str(run.folder)}
-        for group in groups
-        for run in group.finished
-    ]
-
-
-def _final_row(group: Group) -> dict[str, Any]:
-    frames = sorted({run.summary["env_frames"] for run in group.finished if run.summary})
-    return {
-        "task": group.task,
-        **group.label,
-        "seeds": len(group.finished),
-        "env frames": " to ".join(f"{number:,}" for number in dict.fromkeys([frames[0], frames[-1]])),
-        "success": _over_seeds(group, "eval/success"),
-        "return": _over_seeds(group, "eval/return"),
-    }
-
-
-def _over_seeds(group: Group, key: str) -> str:
-    """A cell; a result that is not finite is named rather than left out."""
-    values = [float((run.summary or {}).get(key, math.nan)) for run in group.finished]
-    broken = [str(run.seed) for run, value in zip(group.finished, values, strict=True) if not math.isfinite(value)]
-    return f"not finite (seed {', '.join(broken)})" if broken else str(describe(values))
+def _find(places: Sequence[Path], uri: str) -> list[RecordedRun]:
+    """The runs of all places, of whichever kind."""
+    experiments = [str(place).removeprefix(PREFIX) for place in places if str(place).startswith(PREFIX)]
+    folders = [place for place in places if not str(place).startswith(PREFIX)]
+    if uri and not experiments:
+        raise InputError(f"uri= says where {PREFIX}EXPERIMENT is; give one, or leave it out")
+    return find_runs(folders) + (find_mlflow_runs(experiments, uri) if experiments else [])
 
 
 def _columns(groups: Sequence[Group], metrics: Sequence[str]) -> list[str]:
@@ -198,24 +174,17 @@ def _there(groups: Sequence[Group]) -> list[str]:
 def _why_nothing(groups: Sequence[Group]) -> str:
     run = max((run for group in groups for run in group.runs), key=lambda run: len(run.rows))
     if not run.rows:
-        return f"{run.folder / 'metrics.csv'} has no rows yet; wait for the first logging step"
+        return f"{run.place} has no rows yet; wait for the first logging step"
     there = _there(groups)
     if there:
         return f"no run has a return or success over env frames; give metric=, there is {', '.join(there)}"
-    return f"no run has stepped its environment yet; {run.folder} is at {run.progress()}"
-
-
-def _by_task(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    tasks: dict[str, list[Group]] = {}
-    for group in groups:
-        tasks.setdefault(group.task, []).append(group)
-    return tasks
+    return f"no run has stepped its environment yet; {run.place} is at {run.progress()}"
 
 
 def _size(groups: Sequence[Group], keys: Sequence[str]) -> tuple[float, float]:
     columns = columns_for(len(keys))
     block = PANEL[1] * math.ceil(len(keys) / columns) + 0.35
-    return max(columns, 2) * PANEL[0], len(_by_task(groups)) * block + 0.5
+    return max(columns, 2) * PANEL[0], len(tables.by_task(groups)) * block + 0.5
 
 
 def _draw_task(block: "SubFigure", groups: Sequence[Group], keys: Sequence[str], styles: Mapping[str, Style]) -> None:

@@ -89,7 +89,7 @@ def group_runs(runs: Sequence[RecordedRun], by: Sequence[str] = ()) -> list[Grou
         Group(
             task,
             {names[key]: options.get(key, ABSENT) for key in keys},
-            tuple(sorted(together, key=lambda run: (run.seed, run.folder))),
+            tuple(sorted(together, key=lambda run: (run.seed, run.place))),
         )
         for task, options, together in groups
     ]
@@ -116,7 +116,7 @@ def _check_for_copies(runs: Iterable[RecordedRun]) -> None:
     for run in runs:
         first = seen.setdefault((run.seed, frozenset(_identity(run).items())), run)
         if first is not run:
-            raise InputError(f"{first.folder} and {run.folder} have the same config and seed; give one of them")
+            raise InputError(f"{first.place} and {run.place} have the same config and seed; give one of them")
 
 
 def _telling_keys(groups: Sequence[tuple[str, Options]]) -> list[str]:

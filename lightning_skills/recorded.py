@@ -1,4 +1,4 @@
-"""Recorded runs: found on disk and read as they are, also while they are being written."""
+"""Recorded runs: what they hold wherever it is read from; found on disk, also while they are being written."""
 
 import csv
 import json
@@ -19,19 +19,24 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """What the folder of one run holds.
+    """What one run has recorded.
 
     Args:
-        folder: The run's folder.
+        place: Where that is: its folder, or ``mlflow:EXPERIMENT/ID``.
         options: The resolved config, dotted keys, plain values.
-        rows: Rows of ``metrics.csv``; none if the run has not come that far.
+        rows: Rows of metrics, all with the same columns; none if the run has not come that far.
         summary: The final evaluation; None while the run is unfinished.
     """
 
-    folder: Path
+    place: str
     options: Mapping[str, Any]
     rows: Sequence[Row]
     summary: Mapping[str, Any] | None
+
+    @property
+    def folder(self) -> Path:
+        """The place of a run that was found on disk."""
+        return Path(self.place)
 
     @property
     def method(self) -> str:
@@ -95,6 +100,11 @@ def find_runs(places: Sequence[Path]) -> list[RecordedRun]:
     return [found[folder] for folder in sorted(found)]
 
 
+def describes_run(options: Mapping[str, Any]) -> bool:
+    """Whether these are the options of a run, and not something else's."""
+    return {"method.name", "env.name", "env.task", "name", "seed"} <= options.keys()
+
+
 def read_metrics(path: Path) -> list[dict[str, str]]:
     """The rows of a ``metrics.csv``, also of a run that is still writing to it.
 
@@ -147,10 +157,10 @@ def _read_run(folder: Path) -> RecordedRun | None:
         summary = json.loads(summary_file.read_text()) if summary_file.exists() else None
     except (YAMLError, ValueError, OSError) as error:
         raise InputError(f"cannot read the run in {folder}: {' '.join(str(error).split())}") from None
-    if not {"method.name", "env.name", "env.task", "name", "seed"} <= options.keys():
+    if not describes_run(options):
         return None
     rows = _whole_rows(folder / "metrics.csv")
-    return RecordedRun(folder, options, rows, summary if _is_final(summary, rows) else None)
+    return RecordedRun(str(folder), options, rows, summary if _is_final(summary, rows) else None)
 
 
 def _is_final(summary: Mapping[str, Any] | None, rows: Sequence[Row]) -> bool:

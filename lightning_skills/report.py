@@ -1,6 +1,7 @@
 """Pictures and tables of recorded runs. Nothing here needs a display, and matplotlib is loaded by the first picture."""
 
 import csv
+import html
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -194,6 +195,14 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
+def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as an HTML table; a column that a row lacks stays empty."""
+    columns = _columns(rows)
+    head = _html_row("th", columns)
+    body = "\n".join(_html_row("td", [_text(row.get(column, "")) for column in columns]) for row in rows)
+    return f"<table>\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
 def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as CSV with a header, floats exact."""
     text = io.StringIO()
@@ -303,6 +312,10 @@ def _gif(frames: np.ndarray, scale: float) -> bytes:
 
 def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _html_row(tag: str, cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,7 +6,6 @@ Everything here is for rank zero alone; the other ranks hold no tracker and appe
 import csv
 import io
 import json
-import logging
 import os
 import re
 import subprocess
@@ -19,6 +18,7 @@ from importlib.metadata import version
 from itertools import islice
 from numbers import Integral
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
@@ -27,6 +27,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_skills.config import flatten
 from lightning_skills.errors import InputError
+from lightning_skills.mlflow_store import database, locate, reached
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -42,13 +43,8 @@ BUFFERED_METRICS = 100_000
 """Values kept while the server is away; the oldest go first, and all of them are in the CSV."""
 LONGEST_PAUSE = 300.0
 """Seconds between two attempts to reach a server that is away."""
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # MLflow's own defaults stop training for minutes at every call to a server that is away.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-}
+MODEL = "model"
+"""Folder among a run's artifacts."""
 PACKAGES = ("torch", "torchrl", "lightning", "mujoco")
 
 
@@ -164,24 +160,12 @@ class MLflowTracker:
         Raises:
             InputError: if MLflow cannot be used there.
         """
-        for key, value in ENVIRONMENT.items():
-            os.environ.setdefault(key, value)
-        runs_dir = runs_dir.absolute()
-        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs_dir / 'mlflow.db'}"
-        import sqlalchemy.exc
-        from mlflow.exceptions import MlflowException
-
-        for name in ("mlflow", "alembic", "urllib3"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
+        uri = locate(tracking_uri, runs_dir)
+        with reached(uri, "start it, give another tracking URI, or set logging.mlflow=false"):
             with _database_lock(uri):
-                server = _Server(uri, experiment, runs_dir / "mlartifacts")
+                server = _Server(uri, experiment, runs_dir.absolute() / "mlartifacts")
             tracker = cls(server, run_dir, {**tags, **_surroundings()})
             tracker._open_parent(run_name, params)
-        except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            hint = "start it, give another tracking URI, or set logging.mlflow=false"
-            raise InputError(f"MLflow cannot be used at {uri}: {hint} ({reason})") from None
         return tracker
 
     def phase(self, name: str) -> "PhaseLogger":
@@ -193,6 +177,16 @@ class MLflowTracker:
     def log_artifact(self, path: Path) -> None:
         """Copy a file to the parent run."""
         self._server.attempt(lambda: self._server.client.log_artifact(self._run_id, str(path)))
+
+    def register(self, name: str, write: Callable[[Path], None]) -> None:
+        """Register the next version of a model, kept by the run of the phase under way.
+
+        Args:
+            name: Of the model; made if it is not there.
+            write: Writes the model's files into an empty folder.
+        """
+        assert self._phase is not None
+        self._phase.register(name, write)
 
     def log_dataset(self, path: Path, digest: str) -> None:
         """Note on the parent run which data set it was trained on."""
@@ -316,6 +310,11 @@ class PhaseLogger(MLFlowLogger):
         """Lightning's hook; the outcome is the tracker's to set, which knows a signal from an error."""
         self.save()
 
+    def register(self, name: str, write: Callable[[Path], None]) -> None:
+        """See :meth:`MLflowTracker.register`; tried at once, however lately another call failed."""
+        self._server.forgive()
+        self._server.attempt(lambda: self._register(name, write))
+
     def end(self, status: Status) -> bool:
         """Send what is left and set the outcome; returns whether the server took it."""
         return self._server.attempt(lambda: self._finish(status))
@@ -338,6 +337,14 @@ class PhaseLogger(MLFlowLogger):
                 self._server.client.log_batch(run_id, metrics=new)
             for _ in batch:
                 self._buffer.popleft()
+
+    def _register(self, name: str, write: Callable[[Path], None]) -> None:
+        run_id = self._open()
+        with TemporaryDirectory() as folder:
+            write(Path(folder))
+            self._server.client.log_artifacts(run_id, folder, MODEL)
+        number = self._server.add_version(name, run_id)
+        print(f"registered  models:/{name}/{number}", flush=True)
 
     def _finish(self, status: Status) -> None:
         self._send()
@@ -413,6 +420,18 @@ class _Server:
         for start in range(0, len(entities), PARAMS_PER_CALL):
             self.client.log_batch(run_id, params=entities[start : start + PARAMS_PER_CALL])
 
+    def add_version(self, name: str, run_id: str) -> str:
+        """Register what a run has in its folder ``model`` as the next version of a model; returns the number."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"{self.client.get_run(run_id).info.artifact_uri}/{MODEL}"
+        return str(self.client.create_model_version(name, source, run_id, await_creation_for=0).version)
+
     def _find_experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
@@ -448,11 +467,11 @@ class _Server:
 
 def _database_lock(uri: str) -> AbstractContextManager[object]:
     """Keeps the jobs of a sweep from making the same database at once."""
-    if not uri.startswith("sqlite:///"):
+    file = database(uri)
+    if file is None:
         return nullcontext()
-    database = Path(uri.removeprefix("sqlite:///"))
-    database.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(database.with_name(database.name + ".lock"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(file.with_name(file.name + ".lock"))
 
 
 def _surroundings() -> dict[str, str]:

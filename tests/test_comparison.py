@@ -1,4 +1,5 @@
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +11,16 @@ from PIL import Image
 
 from lightning_skills import __main__ as cli
 from lightning_skills import comparison
-from lightning_skills.comparison import align, draw, table_of
-from lightning_skills.evaluation.statistics import describe, describe_curves
+from lightning_skills.comparison import align, draw
+from lightning_skills.evaluation.statistics import describe_curves
 from lightning_skills.groups import group_runs
 from lightning_skills.recorded import find_runs
 from lightning_skills.report import new_figure
+from tests.logged_runs import log_run
 from tests.recorded_runs import HEADER, write_run
 
 ROOT = Path(__file__).parent.parent
-FILES = ["curves.png", "curves.svg", "table.csv", "table.md"]
+FILES = ["curves.png", "curves.svg", "report.html", "table.csv", "table.md"]
 
 
 def groups(root):
@@ -144,49 +146,6 @@ def test_a_metric_that_a_task_has_not_leaves_its_place_empty(tmp_path, drawn):
     assert empty == ["maze-b"]
 
 
-def test_table_holds_the_final_evaluations(tmp_path):
-    evaluations = [(100, 900.0, 0.9)]
-    for seed, result in enumerate([(1.0, 0.0), (2.0, 0.5), (6.0, 1.0)]):
-        write_run(tmp_path, "spirl", seed=seed, evaluations=[(100 + seed, 900.0, 0.9)], final=result)
-    for seed in range(6):
-        write_run(tmp_path, "sac", seed=seed, evaluations=evaluations, final=(float(seed), 0.0))
-    table = table_of(groups(tmp_path)).splitlines()
-    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in (table[0], *table[2:4])] == [
-        ["task", "method", "seeds", "env frames", "success", "return"],
-        ["maze-small20", "sac", "6", "100", "0 [0, 0]", str(describe(list(range(6))))],
-        ["maze-small20", "spirl", "3", "100 to 102", "0.5 (0, 0.5, 1)", "3 (1, 2, 6)"],
-    ]
-    assert table[4] == ""
-    assert "warm-up" in table[5]
-    assert len(table) == 6
-
-
-def test_unfinished_runs_are_listed_apart(tmp_path):
-    write_run(tmp_path, seed=0, evaluations=[(4000, 1.0, 0.0)], final=(2.0, 0.5))
-    running = write_run(tmp_path, seed=1, evaluations=[(1200, 100.0, 1.0)])
-    waiting = write_run(tmp_path, seed=2)
-    lines = table_of(groups(tmp_path)).splitlines()
-    assert [cell.strip() for cell in lines[2].split("|")[3:-1]] == ["1", "4,000", "0.5", "2"]
-    assert lines[6:] == [
-        "Unfinished, and not in the table:",
-        "",
-        f"- maze-small20, spirl, seed 1: rl, 1,200 of 4,000 env frames ({running})",
-        f"- maze-small20, spirl, seed 2: no rows yet ({waiting})",
-    ]
-
-
-def test_no_finished_run(tmp_path):
-    write_run(tmp_path, evaluations=[(100, 1.0, 0.0)])
-    assert table_of(groups(tmp_path)).startswith("No run is finished yet.\n\nUnfinished")
-
-
-def test_a_result_that_is_not_finite_is_named(tmp_path):
-    for seed in (4, 7):
-        result = (float("nan") if seed == 7 else 1.0, 1.0)
-        write_run(tmp_path, seed=seed, evaluations=[(100, 1.0, 1.0)], final=result)
-    assert "| 1 (1, 1) | not finite (seed 7) |" in table_of(groups(tmp_path))
-
-
 def run_command(capsys, *words):
     status = cli.main(["report", *map(str, words)])
     return status, capsys.readouterr()
@@ -272,8 +231,8 @@ def test_by(tmp_path, capsys):
         write_run(tmp_path / "runs", name=name, evaluations=[(100, 1.0, 0.0)], final=(1.0, 0.0))
     _, apart = run_command(capsys, tmp_path / "runs", f"out={tmp_path}")
     _, together = run_command(capsys, tmp_path / "runs", f"out={tmp_path}", "by=method")
-    assert apart.out.count("| maze-small20") == 2
-    assert together.out.count("| maze-small20") == 1
+    assert apart.out.count("\n| maze-small20") == 2
+    assert together.out.count("\n| maze-small20") == 1
     assert "1 (1, 1)" in together.out
 
 
@@ -286,9 +245,11 @@ def test_by(tmp_path, capsys):
         (["RUNS/good", "metric=sucess"], "no run has 'sucess' over env frames; there is critic_loss, return, success"),
         (["RUNS/good", "by=metod"], "did you mean method"),
         (["RUNS/good", "metrics=success"], "unknown option 'metrics'; there is metric"),
-        (["RUNS/started"], "metrics.csv has no rows yet"),
+        (["RUNS/started"], "small20/default/seed0 has no rows yet"),
         (["RUNS/skills"], "no run has stepped its environment yet"),
         (["RUNS/other"], "there is critic_loss"),
+        (["RUNS/good", "uri=sqlite:///RUNS/none.db"], "uri= says where mlflow:EXPERIMENT is"),
+        (["mlflow:x", "uri=sqlite:///RUNS/none.db"], "no MLflow database at"),
         (["RUNS/good", "out=RUNS/file"], "cannot write to"),
         (["RUNS/good", "out=RUNS/file/below"], "cannot write to"),
     ],
@@ -320,10 +281,65 @@ def test_runs_without_rows_do_not_keep_the_others_from_being_shown(tmp_path, cap
     assert "<!-- maze-other -->" not in (tmp_path / "curves.svg").read_text()
 
 
+@pytest.fixture
+def tracked(tmp_path, monkeypatch):
+    """Two seeds of two methods in folders, and all but one of these runs in a tracking store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for seed in (0, 1):
+        for method in ("sac", "spirl"):
+            evaluations = [(100, 1.0, 0.0), (200, 1 / (3 + seed), 0.5)]
+            folder = write_run(tmp_path / "files", method, seed, evaluations=evaluations, final=(1 / 3, 0.5))
+            if (method, seed) != ("spirl", 1):
+                log_run(folder, tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_from_mlflow_and_from_folders_together(tracked, tmp_path, capsys):
+    """The files are the same wherever a run is read from, but for its place."""
+    places = sorted(tmp_path.rglob("*"))
+    assert run_command(capsys, "files", "out=files_report")[0] == 0
+    status, printed = run_command(capsys, "mlflow:skills", tracked.relative_to(tmp_path), "out=mixed_report")
+    assert (status, printed.err) == (0, "")
+    rows = {}
+    for out in ("files_report", "mixed_report"):
+        with (tmp_path / out / "table.csv").open() as file:
+            rows[out] = list(csv.DictReader(file))
+    found = [row.pop("run").startswith("mlflow:skills/") for row in rows["mixed_report"]]
+    assert found == [True, True, True, False]
+    assert [row.pop("run") for row in rows["files_report"]][3] == str(tracked.relative_to(tmp_path))
+    assert rows["mixed_report"] == rows["files_report"]
+    for name in ("curves.png", "curves.svg", "table.md"):
+        assert (tmp_path / "mixed_report" / name).read_bytes() == (tmp_path / "files_report" / name).read_bytes()
+    made = {path for path in tmp_path.rglob("*") if path not in places}
+    assert {path.relative_to(tmp_path).parts[0] for path in made} == {"files_report", "mixed_report"}
+
+
+def test_a_run_in_a_folder_and_in_mlflow_is_one_run(tracked, tmp_path, capsys):
+    status, printed = run_command(capsys, "files", "mlflow:skills", f"uri=sqlite:///{tmp_path}/runs/mlflow.db")
+    assert status == 2
+    assert printed.err.startswith("error: files/sac/maze-small20/default/seed0 and mlflow:skills/")
+    assert printed.err.endswith("have the same config and seed; give one of them\n")
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_report_from_mlflow_loads_no_torch(tracked, tmp_path):
+    code = (
+        "import sys; from lightning_skills.__main__ import main; main(['report', 'mlflow:skills']);"
+        "print([m for m in ('torch', 'mujoco', 'lightning') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert output.stdout.splitlines()[-1] == "[]"
+    assert output.stderr == ""
+
+
 def test_the_command_line_loads_nothing_that_only_a_report_needs():
     code = (
         "import sys; from lightning_skills.__main__ import main; main(['methods']);"
-        "print([m for m in ('torch', 'mujoco', 'matplotlib', 'lightning', 'hydra', 'numpy') if m in sys.modules])"
+        "heavy = ('torch', 'mujoco', 'mlflow', 'matplotlib', 'lightning', 'hydra', 'numpy');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert output.stdout.splitlines()[-1] == "[]"
@@ -334,7 +350,7 @@ def test_a_report_loads_no_torch(tmp_path):
     code = (
         "import sys; from lightning_skills.__main__ import main;"
         f"main(['report', {str(tmp_path)!r}, 'out={tmp_path}/report']);"
-        "print([m for m in ('torch', 'mujoco', 'lightning') if m in sys.modules])"
+        "print([m for m in ('torch', 'mujoco', 'lightning', 'mlflow') if m in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert output.stdout.splitlines()[-1] == "[]"

@@ -23,6 +23,7 @@ def rewrite_summary(folder, **changes):
 def test_a_finished_run(tmp_path):
     folder = write_run(tmp_path, seed=3, evaluations=EVALUATIONS, final=(7.0, 0.5))
     run = only(folder)
+    assert run.place == str(folder)
     assert (run.folder, run.method, run.task, run.name, run.seed) == (folder, "spirl", "maze-small20", "default", 3)
     assert run.options["method.rl.lr"] == 3e-4
     assert run.summary is not None

@@ -188,6 +188,21 @@ def test_markdown_table():
     ]
 
 
+def test_html_table():
+    table = report.html_table([{"method": "a<b&c", "return": 1 / 3}, {"method": "spirl", "seeds": 5}])
+    assert table.splitlines() == [
+        "<table>",
+        "<thead>",
+        "<tr><th>method</th><th>return</th><th>seeds</th></tr>",
+        "</thead>",
+        "<tbody>",
+        "<tr><td>a&lt;b&amp;c</td><td>0.3333</td><td></td></tr>",
+        "<tr><td>spirl</td><td></td><td>5</td></tr>",
+        "</tbody>",
+        "</table>",
+    ]
+
+
 def test_csv_table_reads_back_exactly():
     rows = list(csv.DictReader(io.StringIO(report.csv_table([{"name": "a,b", "value": math.pi}, {"other": 2}]))))
     assert rows[0]["name"] == "a,b"

@@ -1,4 +1,8 @@
-"""What is reported of several seeds: interquartile mean with bootstrap interval, or every value if they are few."""
+"""What is reported of several seeds: interquartile mean with bootstrap interval, or every value if they are few.
+
+Two algorithms are compared by the probability that a run of one beats a run of the other. All of it is after Agarwal et
+al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice".
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,6 +97,52 @@ def describe_curves(values: np.ndarray, resamples: int = 2_000) -> tuple[np.ndar
         return values.mean(axis=0), None
     intervals = [bootstrap_interval(point, resamples) for point in values.T]
     return _trimmed_mean(values.T), np.array(intervals).reshape(-1, 2).T
+
+
+def probability_of_improvement(
+    first: Sequence[ArrayLike], second: Sequence[ArrayLike], resamples: int = 50_000, seed: int = 0
+) -> tuple[float, tuple[float, float] | None]:
+    """How likely a run of one algorithm is better than one of another, on a task drawn at random.
+
+    On a task it is the share of pairs of runs of which the first is better, ``P(X > Y) + P(X = Y) / 2``, which is the
+    Mann-Whitney statistic over the number of pairs; then the mean over tasks, as in rliable.
+
+    Args:
+        first: Results of X: the seeds of each task.
+        second: Results of Y on the same tasks; there may be another number of seeds.
+        resamples: Number of bootstrap samples. The seeds of each task and algorithm are resampled on their own.
+        seed: Of the resampling.
+
+    Returns:
+        The probability, and its 95 % percentile bootstrap interval; None where some task has fewer than 5 seeds.
+
+    Raises:
+        InputError: if there is no task, the tasks are not as many, one has no seed, or a result is not finite.
+    """
+    pairs = [tuple(np.ravel(np.asarray(side, dtype=np.float64)) for side in task) for task in _zip(first, second)]
+    if not all(side.size and np.isfinite(side).all() for pair in pairs for side in pair):
+        raise InputError("a task has no result or one that is not finite; leave it out of the comparison")
+    # wins[i, j]: whether seed i of X is better than seed j of Y.
+    wins = [(x[:, None] > y) + 0.5 * (x[:, None] == y) for x, y in pairs]
+    centre = float(np.mean([task.mean() for task in wins]))
+    if min(min(task.shape) for task in wins) < MIN_SEEDS:
+        return centre, None
+    rng = np.random.default_rng(seed)
+    drawn = np.mean([_resampled_mean(task, resamples, rng) for task in wins], axis=0)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return centre, (float(low), float(high))
+
+
+def _zip(first: Sequence[ArrayLike], second: Sequence[ArrayLike]) -> list[tuple[ArrayLike, ArrayLike]]:
+    if not first or len(first) != len(second):
+        raise InputError(f"cannot compare {len(first)} tasks with {len(second)}; give the same, and one at least")
+    return list(zip(first, second, strict=True))
+
+
+def _resampled_mean(table: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Means of a table whose rows and columns are drawn with replacement, ``[resamples]``."""
+    rows, columns = (rng.multinomial(size, np.full(size, 1 / size), resamples) / size for size in table.shape)
+    return ((rows @ table) * columns).sum(axis=1)
 
 
 def _trimmed_mean(rows: np.ndarray) -> np.ndarray:

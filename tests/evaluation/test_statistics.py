@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
-from scipy.stats import trim_mean
+from scipy.stats import mannwhitneyu, multinomial, trim_mean
 
 from lightning_skills.errors import InputError
-from lightning_skills.evaluation.statistics import bootstrap_interval, describe, describe_curves, iqm
+from lightning_skills.evaluation.statistics import (
+    bootstrap_interval,
+    describe,
+    describe_curves,
+    iqm,
+    probability_of_improvement,
+)
 
 
 @pytest.mark.parametrize("number", [1, 3, 4, 5, 8, 11, 50])
@@ -111,3 +117,83 @@ def test_curves_without_a_common_point(seeds):
     centre, interval = describe_curves(np.empty((seeds, 0)))
     assert centre.shape == (0,)
     assert interval is None or interval.shape == (2, 0)
+
+
+def test_probability_of_improvement_by_hand():
+    # Six pairs: 3 beats 2 and 0, 1 beats 0; 2 ties with 2.
+    assert probability_of_improvement([[3.0, 1.0]], [[2.0, 0.0, 3.0]])[0] == (1 + 1 + 0.5 + 0 + 1 + 0) / 6
+    assert probability_of_improvement([[1.0]], [[0.0]]) == (1.0, None)
+    assert probability_of_improvement([[0.0]], [[1.0]]) == (0.0, None)
+    assert probability_of_improvement([[1.0, 1.0]], [[1.0]]) == (0.5, None)
+
+
+def test_probability_of_improvement_is_the_mean_over_tasks_however_many_their_seeds():
+    first, second = [[1.0], [5.0, 5.0, 0.0]], [[0.0], [5.0, 5.0]]
+    assert probability_of_improvement(first, second)[0] == pytest.approx((1 + (4 * 0.5 + 0) / 6) / 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_probability_of_improvement_is_the_mann_whitney_statistic(seed):
+    rng = np.random.default_rng(seed)
+    first = [rng.integers(6, size=size).astype(float) for size in (4, 9, 6)]  # with ties
+    second = [rng.integers(6, size=size).astype(float) for size in (7, 5, 6)]
+    expected = [mannwhitneyu(x, y).statistic / (len(x) * len(y)) for x, y in zip(first, second, strict=True)]
+    assert probability_of_improvement(first, second)[0] == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_probability_of_improvement_has_an_interval_from_five_seeds_on():
+    many, few = [0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 2.0, 3.0]
+    assert probability_of_improvement([many], [many])[1] is not None
+    for first, second in [([few], [many]), ([many], [few]), ([many, few], [many, many])]:
+        assert probability_of_improvement(first, second)[1] is None
+
+
+def test_interval_of_the_probability_of_improvement_by_enumeration():
+    """Each of the equally likely resamples counts how often each seed was drawn: 126 ways on each side."""
+    first, second = np.array([0.0, 3.0, 5.0, 6.0, 9.0]), np.array([1.0, 2.0, 4.0, 6.0, 8.0])
+    counts = np.stack(np.meshgrid(*[np.arange(6)] * 5), axis=-1).reshape(-1, 5)
+    counts = counts[counts.sum(axis=1) == 5]
+    assert len(counts) == 126
+    likely = multinomial.pmf(counts, 5, [0.2] * 5)
+    values = [
+        [np.mean([(a > b) + 0.5 * (a == b) for a in np.repeat(first, x) for b in np.repeat(second, y)]) for y in counts]
+        for x in counts
+    ]
+    values, weights = np.ravel(values), np.outer(likely, likely).ravel()
+    interval = probability_of_improvement([first], [second])[1]
+    assert interval is not None
+    for end, share in zip(interval, (0.025, 0.975), strict=True):
+        assert weights[values < end - 0.011].sum() < share < weights[values < end + 0.011].sum()
+
+
+def test_tasks_of_the_probability_of_improvement_are_resampled_on_their_own():
+    """Of each seed that wins on one task, the same seed loses on the other: drawn together they would cancel."""
+    first, second = [[0.0, 1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0, 0.0]], [[2.0] * 5] * 2
+    centre, interval = probability_of_improvement(first, second)
+    assert centre == 0.5
+    assert interval is not None
+    assert interval[1] - interval[0] > 0.3
+
+
+def test_interval_of_the_probability_of_improvement_is_seeded():
+    rng = np.random.default_rng(0)
+    results = [rng.normal(size=7)], [rng.normal(size=8)]
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    assert probability_of_improvement(*results, 500) == probability_of_improvement(*results, 500)
+    assert probability_of_improvement(*results, 500) != probability_of_improvement(*results, 500, seed=1)
+    assert (np.random.get_state()[1] == before).all()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        ([], [], "cannot compare 0 tasks with 0"),
+        ([[1.0]], [[1.0], [2.0]], "cannot compare 1 tasks with 2"),
+        ([[1.0], []], [[1.0], [2.0]], "no result or one that is not finite"),
+        ([[1.0]], [[float("nan")]], "no result or one that is not finite"),
+    ],
+)
+def test_probability_of_improvement_refuses(first, second, named):
+    with pytest.raises(InputError, match=named):
+        probability_of_improvement(first, second)
