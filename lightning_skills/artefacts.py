@@ -62,8 +62,10 @@ class Artefact:
             raise InputError(
                 f"{path} cannot be read as an artefact ({error}); train it again or take a whole copy"
             ) from None
-        if description.get("format") != FORMAT:
-            raise InputError(f"{path} has artefact format {description.get('format')}, this version reads {FORMAT}")
+        if not isinstance(description, dict) or not {"format", "kind", "settings"} <= description.keys():
+            raise InputError(f"{path} cannot be read as an artefact: artefact.json lacks format, kind or settings")
+        if description["format"] != FORMAT:
+            raise InputError(f"{path} has artefact format {description['format']}, this version reads {FORMAT}")
         if description["kind"] != kind:
             raise InputError(f"{path} holds {description['kind']!r}, but {kind!r} is needed here")
         return cls(kind, description["settings"], tensors)

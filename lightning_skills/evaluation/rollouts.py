@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lightning_skills.config import EvaluationOptions
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.data.online import Actor
 from lightning_skills.data.skill_env import SkillEnv
@@ -67,6 +68,11 @@ def rollout(
         rollouts = _run(SkillEnv(make_env(seeds), module.skill_execution()), module, policy, explore)
     module.train(training)
     return rollouts
+
+
+def final_rollout(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) -> Rollouts:
+    """The episodes by which a trained policy is judged, in other worlds than those of the interim evaluations."""
+    return rollout(module, make_env, options.episodes, options.seed + 1, options.explore)
 
 
 def _run(env: SkillEnv, module: PhaseModule, policy: str, explore: bool) -> Rollouts:

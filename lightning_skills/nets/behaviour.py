@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lightning_skills.artefacts import Artefact
 from lightning_skills.data.rendering import Renderer
 from lightning_skills.data.skill_env import LowLevel
+from lightning_skills.errors import InputError
 from lightning_skills.nets.conv import ConvMLP
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.mlp import MLP
@@ -67,7 +68,15 @@ class Behaviour(nn.Module, ABC):
 
     @classmethod
     def from_artefact(cls, artefact: Artefact) -> "Behaviour":
-        """Inverse of :meth:`to_artefact`."""
-        model = cls(cls.settings_type(**artefact.settings))  # type: ignore[call-arg]
-        model.load_state_dict(artefact.tensors)
+        """Inverse of :meth:`to_artefact`.
+
+        Raises:
+            InputError: if settings and tensors do not make such a model.
+        """
+        try:
+            model = cls(cls.settings_type(**artefact.settings))  # type: ignore[call-arg]
+            model.load_state_dict(artefact.tensors)
+        except (TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"the {artefact.kind!r} artefact is damaged or of another version ({reason})") from None
         return model

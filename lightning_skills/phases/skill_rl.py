@@ -30,6 +30,7 @@ from lightning_skills.nets.gaussian import Gaussian, squash, unsquash
 from lightning_skills.nets.mlp import MLP
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
+from lightning_skills.nets.step_policy import FlatStepPolicy, SkillStepPolicy, StepPolicy
 from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
 from lightning_skills.phases.options import SkillRLOptions
@@ -183,6 +184,27 @@ class SkillRLModule(PhaseModule):
         ):
             part.set("prior_mean", mean).set("prior_log_std", log_std)
         return transitions
+
+    def step_policy(self) -> StepPolicy:
+        """Policy and closed-loop decoder on states; a flat policy on states.
+
+        Raises:
+            InputError: if one of them sees images, or the decoder is open loop.
+        """
+        if isinstance(self.policy, ConvMLP) or (
+            self.skills is not None and self.skills.low_level_sees and self.skills.settings.image_shape is not None
+        ):
+            raise InputError("this policy sees images, which the env draws; only policies of states are exported")
+        if not isinstance(self.skills, SkillModel):
+            return FlatStepPolicy(self.policy, self.options.bound)
+        decoder = self.skills.decoder
+        if not isinstance(decoder, MLP):
+            named = self.skills.settings.decoder
+            raise InputError(
+                f"this policy's decoder is {named}: it decides {self.skills.chunk} actions at once; "
+                "only flat policies and those with method.skills.decoder=closed_loop are exported"
+            )
+        return SkillStepPolicy(self.policy, decoder, self.skills.horizon, self.options.bound, self.tanh_actions)
 
     # Plan
 

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from lightning_skills.artefacts import Artefact
 from lightning_skills.data.batch_env import EnvInfo
+from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseContext, PhaseModule
 
 
@@ -51,3 +53,43 @@ def test_a_phase_that_does_not_act_says_so():
         TwoNets().act(None, None, True)
     with pytest.raises(NotImplementedError, match="TwoNets does not act"):
         TwoNets().skill_execution()
+
+
+class HandsOn(TwoNets):
+    """Hands on one of its networks, or copies of its tensors."""
+
+    def __init__(self, copies=False, setting=(1, 2)):
+        super().__init__()
+        self.copies, self.setting = copies, setting
+
+    def artefact(self):
+        tensors = self.learned.state_dict()
+        if self.copies:
+            tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+        return Artefact("net", {"setting": self.setting}, tensors)
+
+
+def test_a_phase_takes_its_artefact_back(tmp_path):
+    one, other = HandsOn(), HandsOn()
+    one.learned(torch.randn(8, 3))  # moves what BatchNorm has counted
+    one.artefact().save(tmp_path / "net")
+    other.load_artefact(Artefact.load(tmp_path / "net", "net"))
+    assert all(tensor.equal(one.learned.state_dict()[name]) for name, tensor in other.learned.state_dict().items())
+    assert not one.fixed[0].weight.equal(other.fixed[0].weight)
+    assert other.learned[0].weight.requires_grad
+
+
+def test_an_artefact_of_other_networks_is_refused():
+    of_others = HandsOn().artefact()
+    with pytest.raises(InputError, match="other networks than HandsOn"):
+        HandsOn(setting=(1, 3)).load_artefact(of_others)
+    narrower = {**of_others.tensors, "0.weight": torch.zeros(3, 2)}
+    with pytest.raises(InputError, match="other networks"):
+        HandsOn().load_artefact(Artefact("net", of_others.settings, narrower))
+    with pytest.raises(InputError, match="other networks"):
+        HandsOn().load_artefact(Artefact("net", of_others.settings, {}))
+
+
+def test_a_phase_that_hands_on_copies_is_told_to_override():
+    with pytest.raises(NotImplementedError, match="HandsOn hands on copies"):
+        HandsOn(copies=True).load_artefact(HandsOn().artefact())

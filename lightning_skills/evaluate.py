@@ -1,0 +1,100 @@
+"""``python -m lightning_skills evaluate``: a trained policy in fresh worlds.
+
+Without options it repeats the final evaluation of the run, to the last bit.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from lightning_skills import report, trained
+from lightning_skills.command import one_place, options_and_places
+from lightning_skills.errors import InputError
+from lightning_skills.evaluation.rollouts import Rollouts, final_rollout
+from lightning_skills.quiet import quiet
+from lightning_skills.trained import Trained
+
+PROTOCOL = ("episodes", "seed", "explore")
+"""Options of the run's ``evaluation`` that may be others here."""
+OPTIONS = {**dict.fromkeys(PROTOCOL, ""), "record_video": "false", "out": "evaluation", "uri": ""}
+
+
+def main(words: Sequence[str]) -> int:
+    """The command: a run's folder or a model, and ``key=value`` options, also of the env; returns the exit status.
+
+    Raises:
+        InputError: if an option is wrong, there is no such policy, or the env cannot be filmed.
+    """
+    options, places = options_and_places([word for word in words if not word.startswith("env.")], OPTIONS)
+    changed = [f"evaluation.{key}={options[key]}" for key in PROTOCOL if options[key]]
+    changed += [word for word in words if word.startswith("env.")]
+    video = _video(options["record_video"], Path(options["out"]))
+    quiet()
+    policy = trained.load(one_place(places), changed, options["uri"] or None)
+    env = policy.pipeline.probe
+    if video is not None and env.film(env.observe()["observation"][:1]) is None:
+        raise InputError(f"env {policy.run.env.name!r} cannot be filmed; leave out record_video")
+    out = report.make_folder(Path(options["out"]))
+    rollouts = final_rollout(policy.module, policy.pipeline.worlds, policy.run.config.evaluation)
+    (out / "evaluation.json").write_text(json.dumps(_numbers(policy, rollouts), indent=2))
+    (out / "episodes.csv").write_text(report.csv_table(_episodes(rollouts)))
+    if video is not None:
+        report.film(env, rollouts.trajectories[int(np.argmax(rollouts.returns))], video)
+    print(report.summary_table(_table(policy, rollouts, out, video)))
+    return 0
+
+
+def _video(word: str, out: Path) -> Path | None:
+    if word in ("true", "false"):
+        return out / "film.gif" if word == "true" else None
+    if Path(word).suffix != ".gif":
+        raise InputError(f"record_video={word}: write true, or a path that ends in .gif")
+    return Path(word)
+
+
+def _numbers(policy: Trained, rollouts: Rollouts) -> dict[str, object]:
+    """What ``summary.json`` says, and of what it is said."""
+    run = policy.run
+    return {
+        "policy": policy.place,
+        "method": run.method.name,
+        "phase": policy.phase.name,
+        "env": {"name": run.env.name, **asdict(run.config.env)},
+        "episodes": run.config.evaluation.episodes,
+        "seed": run.config.evaluation.seed,
+        "explore": run.config.evaluation.explore,
+        **rollouts.metrics(),
+        "returns": rollouts.returns.tolist(),
+        "success": rollouts.success.tolist(),
+    }
+
+
+def _episodes(rollouts: Rollouts) -> list[dict[str, object]]:
+    rows = zip(rollouts.returns.tolist(), rollouts.success.tolist(), rollouts.frames.tolist(), strict=True)
+    return [
+        {"episode": index, "return": total, "success": int(solved), "frames": frames}
+        for index, (total, solved, frames) in enumerate(rows)
+    ]
+
+
+def _table(policy: Trained, rollouts: Rollouts, out: Path, video: Path | None) -> list[tuple[str, str]]:
+    run, metrics = policy.run, rollouts.metrics()
+    protocol = run.config.evaluation
+    films = [("film", str(video))] if video is not None else []
+    return [
+        ("policy", f"{policy.place} ({run.method.name}, phase {policy.phase.name})"),
+        ("env", f"{run.env.name} {run.config.env.task}"),
+        ("evaluation", f"{protocol.episodes} episodes, seed {protocol.seed}, {_how(protocol.explore)}"),
+        ("return", f"{metrics['eval/return']:.2f}"),
+        ("success", f"{metrics['eval/success']:.0%}"),
+        ("episode frames", f"{metrics['eval/episode_frames']:.1f}"),
+        ("numbers", f"{out / 'evaluation.json'}, {out / 'episodes.csv'}"),
+        *films,
+    ]
+
+
+def _how(explore: bool) -> str:
+    return "sampling" if explore else "mode"

@@ -1,0 +1,134 @@
+"""Registered models in MLflow: what a phase hands on, under a name and a version, as files that run no code when read.
+
+A model is laid out like a run's folder without its records: ``artefacts/<phase>/`` holds the phase's artefact, and
+those it was built from lie beside it; ``run.yaml`` is the resolved config. It is not called ``config.yaml``, by which a
+folder counts as a recorded run. Whatever else somebody put there is not looked at.
+"""
+
+import dataclasses
+import re
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import TYPE_CHECKING
+
+from omegaconf import OmegaConf
+
+from lightning_skills.config import Run, RunConfig, folder_name
+from lightning_skills.errors import InputError
+from lightning_skills.mlflow_store import database, locate, reached
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from lightning_skills.phases.base import PhaseModule
+
+PREFIX = "models:"
+CONFIG = "run.yaml"
+LATEST = "latest"
+PLACE = re.compile(r"models:/([^/:'\"]+)/(\d+|latest)")
+HINT = "start it, or give another tracking URI"
+
+
+def is_model(place: str) -> bool:
+    """Whether this names a registered model, and not a path."""
+    return place.startswith(PREFIX)
+
+
+def model_name(run: Run, phase: str) -> str:
+    """``<method>-<env>-<task>-<phase>``."""
+    return f"{run.method.name}-{folder_name(run.env.name, run.config.env.task)}-{phase}"
+
+
+def write(folder: Path, run: Run, phase: str, module: "PhaseModule") -> None:
+    """Lay out the model of a trained phase in an empty folder."""
+    OmegaConf.save(OmegaConf.create(run.resolved()), folder / CONFIG)
+    for name, artefact in {**module.context.artefacts, phase: module.artefact()}.items():
+        artefact.save(folder / "artefacts" / name)
+
+
+def local(source: str, config: RunConfig) -> Path:
+    """Where the artefact that a run takes from elsewhere lies on this machine.
+
+    Args:
+        source: A path, or ``models:/NAME/VERSION``, which is fetched.
+        config: The run's, which says where its models are registered.
+
+    Raises:
+        InputError: as :func:`fetch`.
+    """
+    return fetch(source, _store(config)) if is_model(source) else Path(source)
+
+
+def pinned(run: Run) -> Run:
+    """The run with a number where it takes the ``latest`` version of a model: when it goes on, it takes the same.
+
+    Raises:
+        InputError: as :func:`fetch`.
+    """
+    sources = {
+        phase: find(source, _store(run.config)) if _is_latest(source) else source
+        for phase, source in run.config.sources.items()
+    }
+    return dataclasses.replace(run, config=dataclasses.replace(run.config, sources=sources))
+
+
+def find(place: str, uri: str) -> str:
+    """The place of a version of a model, with its number.
+
+    Args:
+        place: ``models:/NAME/VERSION`` or ``models:/NAME/latest``.
+        uri: Tracking URI.
+
+    Raises:
+        InputError: if it is written in another way, there is no such version, or MLflow cannot be used there.
+    """
+    match = PLACE.fullmatch(place)
+    if match is None:
+        raise InputError(f"cannot read {place!r}; write models:/NAME/VERSION or models:/NAME/latest")
+    name, version = match.groups()
+    with reached(uri, HINT):
+        found = _client(uri).search_model_versions(f"name = '{name}'")
+    numbers = sorted(int(each.version) for each in found)
+    number = numbers[-1] if version == LATEST and numbers else version
+    if str(number) not in map(str, numbers):
+        there = f"it has {', '.join(map(str, numbers))}" if numbers else "there is no such model"
+        raise InputError(f"no version {version} of model {name!r} at {uri}: {there}")
+    return f"{PREFIX}/{name}/{number}"
+
+
+def fetch(place: str, uri: str) -> Path:
+    """A copy of a model's folder, which is gone when this process ends.
+
+    Raises:
+        InputError: as :func:`find`, or if it cannot be fetched.
+    """
+    _, name, number = find(place, uri).split("/")
+    with reached(uri, HINT):
+        from mlflow.artifacts import download_artifacts
+
+        source = _client(uri).get_model_version_download_uri(name, number)
+        return Path(download_artifacts(artifact_uri=source, dst_path=mkdtemp(dir=_kept().name), tracking_uri=uri))
+
+
+@cache
+def _kept() -> TemporaryDirectory:
+    """Holds what was fetched; goes with the process."""
+    return TemporaryDirectory()
+
+
+def _client(uri: str) -> "MlflowClient":
+    file = database(uri)
+    if file is not None and not file.is_file():  # MLflow would make one
+        raise InputError(f"no MLflow database at {file}; give a tracking URI, or set MLFLOW_TRACKING_URI")
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def _is_latest(source: str) -> bool:
+    return is_model(source) and source.endswith(f"/{LATEST}")
+
+
+def _store(config: RunConfig) -> str:
+    return locate(config.logging.tracking_uri, Path(config.runs_dir))

@@ -1,0 +1,73 @@
+"""A trained policy built again as it was, from a run's folder or a registered model."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_skills import config, models
+from lightning_skills.artefacts import Artefact
+from lightning_skills.errors import InputError
+from lightning_skills.mlflow_store import locate
+from lightning_skills.phases.base import PhaseModule
+from lightning_skills.pipeline import Pipeline
+from lightning_skills.plugins import Phase
+
+RUNS_DIR = Path("runs")
+"""Where the database of models is unless told otherwise, as for ``train.py``."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A policy and where it acts.
+
+    Args:
+        place: Where it was found.
+        run: The run that trained it, with whatever was changed.
+        phase: Its last online phase, whose policy this is.
+        pipeline: Makes worlds.
+        module: The phase, as it was at its end.
+    """
+
+    place: str
+    run: config.Run
+    phase: Phase
+    pipeline: Pipeline
+    module: PhaseModule
+
+
+def load(place: str, words: Sequence[str] = (), uri: str | None = None) -> Trained:
+    """Build the policy of a finished run again.
+
+    Args:
+        place: A run's folder or ``models:/NAME/VERSION``.
+        words: Options of the run that are to be others here, ``key=value``.
+        uri: Tracking URI of models; None takes ``MLFLOW_TRACKING_URI``, or else the database in ``runs``.
+
+    Raises:
+        InputError: if there is no finished policy, or it does not fit the changed options.
+    """
+    registered = models.is_model(place)
+    if registered:
+        place = models.find(place, store := locate(uri, RUNS_DIR))
+        folder = models.fetch(place, store)
+        run = config.read(folder / models.CONFIG)
+    else:
+        folder = Path(place)
+        run = config.restore(folder)
+    if registered and ":" in run.config.env.task and not any(word.startswith("env.task=") for word in words):
+        # gymnasium imports what stands before the colon, and these words are a stranger's.
+        raise InputError(f"{place} has a task that imports a module, {run.config.env.task!r}; say env.task= yourself")
+    phase = next((phase for phase in reversed(run.method.phases) if phase.data == "online"), None)
+    if phase is None:
+        raise InputError(f"method {run.method.name!r} has no online phase, so {place} has no policy")
+    path = folder / "artefacts" / phase.name
+    if not path.exists():
+        raise InputError(f"{place} has no policy: its phase {phase.name!r} is not finished there")
+    sources = {need.phase: str(folder) for need in phase.needs} | ({} if registered else dict(run.config.sources))
+    run = config.change(run, ["trainer.accelerator=cpu", *words])
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, sources=sources))
+    pipeline = Pipeline(run)
+    module = pipeline.module(phase)
+    module.load_artefact(Artefact.load(path, phase.yields))
+    return Trained(place, run, phase, pipeline, module)

@@ -1,0 +1,142 @@
+"""Trained policies built again from what their runs left, and evaluated."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lightning_skills import __main__ as main
+from lightning_skills import evaluate
+from lightning_skills.command import train
+from lightning_skills.evaluation import rollouts
+
+
+def trained(method, env, folder):
+    words = [f"method={method}", f"env={env}", "debug=smoke", "logging=csv", "logging.progress=false"]
+    assert train([*words, f"runs_dir={folder}", f"data_dir={folder / 'data'}"]) == 0
+    return next(folder.glob(f"{method}/*/smoke/seed0"))
+
+
+@pytest.fixture(scope="module")
+def cheetah(tmp_path_factory):
+    """A run whose returns differ from episode to episode."""
+    return trained("sac", "gymnasium", tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def maze(tmp_path_factory):
+    return trained("sac", "maze", tmp_path_factory.mktemp("runs"))
+
+
+def evaluated(place, out, *words):
+    assert main.main(["evaluate", str(place), f"out={out}", *words]) == 0
+    return json.loads((out / "evaluation.json").read_text())
+
+
+def test_it_repeats_the_final_evaluation_exactly(cheetah, tmp_path, capsys):
+    summary = json.loads((cheetah / "summary.json").read_text())
+    capsys.readouterr()
+    numbers = evaluated(cheetah, tmp_path / "out")
+    assert len(set(summary["returns"])) == 2
+    assert {key: numbers[key] for key in summary.keys() & numbers.keys()} == {
+        key: value for key, value in summary.items() if key not in ("env_frames", "updates")
+    }
+    assert f"{summary['eval/return']:.2f}" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "out" / "episodes.csv").open()))
+    assert [float(row["return"]) for row in rows] == summary["returns"]
+    assert [row["frames"] for row in rows] == ["20", "20"]
+
+
+def test_its_options_are_those_of_the_evaluation_and_of_the_env(cheetah, tmp_path):
+    usual = evaluated(cheetah, tmp_path)["returns"]
+    assert len(evaluated(cheetah, tmp_path, "episodes=3")["returns"]) == 3
+    assert evaluated(cheetah, tmp_path, "seed=5")["returns"] != usual
+    mode = evaluated(cheetah, tmp_path, "explore=false")
+    assert mode["explore"] is False
+    assert mode["returns"] != usual
+    assert mode["returns"] == evaluated(cheetah, tmp_path, "explore=false")["returns"]
+    short = evaluated(cheetah, tmp_path, "env.horizon=7")
+    assert short["env"]["horizon"] == short["eval/episode_frames"] == 7
+
+
+def test_the_best_episode_is_filmed(maze, tmp_path, monkeypatch):
+    done, filmed = [], []
+
+    def two_good_ones(*given):
+        done.append(rollouts.final_rollout(*given))
+        return dataclasses.replace(done[0], returns=np.array([0.0, 3.0, 1.0]))
+
+    monkeypatch.setattr(evaluate, "final_rollout", two_good_ones)
+    monkeypatch.setattr(evaluate.report, "film", lambda env, states, out: filmed.append(states))
+    evaluated(maze, tmp_path / "out", "record_video=true", "episodes=3")
+    assert filmed[0] is done[0].trajectories[1]
+
+
+def test_a_film_lies_where_it_is_wanted(maze, tmp_path):
+    evaluated(maze, tmp_path / "out", "record_video=true", "episodes=1")
+    assert (tmp_path / "out" / "film.gif").read_bytes().startswith(b"GIF8")
+    evaluated(maze, tmp_path / "out", f"record_video={tmp_path / 'there' / 'mine.gif'}", "episodes=1")
+    assert (tmp_path / "there" / "mine.gif").read_bytes().startswith(b"GIF8")
+
+
+def test_no_film_unless_it_is_asked_for(maze, tmp_path):
+    evaluated(maze, tmp_path / "out", "episodes=1")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["episodes.csv", "evaluation.json"]
+
+
+def test_a_run_stays_as_it_was(maze, tmp_path):
+    before = {file: file.stat().st_mtime_ns for file in maze.rglob("*")}
+    evaluated(maze, tmp_path / "out", "env.task=spirl40", "episodes=1")
+    assert {file: file.stat().st_mtime_ns for file in maze.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["episodes=0"], "evaluation.episodes"),
+        (["episodes=many"], "evaluation.episodes"),
+        (["seed=1,2"], "one value of evaluation.seed"),
+        (["explore=maybe"], "evaluation.explore"),
+        (["episode=3"], "episodes"),
+        (["env.task=nowhere"], "has no task 'nowhere'"),
+        (["env.radios=1"], "env.radius"),
+        (["record_video=film.mp4"], ".gif"),
+        (["there=1"], "there"),
+        (["somewhere"], "one run"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(words, named, maze, tmp_path, capsys):
+    assert main.main(["evaluate", str(maze), *words, f"out={tmp_path / 'out'}"]) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_env_without_film_and_other_networks_are_refused_before_anything_is_written(cheetah, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main.main(["evaluate", str(cheetah), "record_video=true", f"out={out}"]) == 2
+    assert "cannot be filmed" in capsys.readouterr().err
+    assert main.main(["evaluate", str(cheetah), "env.task=Hopper-v5", f"out={out}"]) == 2
+    assert "other networks" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_policy_that_is_not_there_is_named(maze, tmp_path, capsys):
+    assert main.main(["evaluate", str(tmp_path)]) == 2
+    assert "is no run" in capsys.readouterr().err
+    copy = tmp_path / maze.relative_to(maze.parents[3])
+    shutil.copytree(maze, copy)
+    shutil.rmtree(copy / "artefacts")
+    assert main.main(["evaluate", str(copy)]) == 2
+    assert "phase 'rl' is not finished" in capsys.readouterr().err
+
+
+def test_the_final_evaluation_has_other_worlds_than_the_interim_ones(monkeypatch):
+    from lightning_skills.config import EvaluationOptions
+
+    monkeypatch.setattr(rollouts, "rollout", lambda *given: given)
+    assert rollouts.final_rollout(None, None, EvaluationOptions(seed=5, episodes=3)) == (None, None, 3, 6, True)
