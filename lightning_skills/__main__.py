@@ -10,10 +10,15 @@ usage: python -m lightning_skills COMMAND
 
   methods | envs                         what is registered, one line each
   train key=value ...                    the same as train.py
-  report RUN_OR_FOLDER... [out=report] [metric=success] [by=method]
+  report RUN_OR_FOLDER|mlflow:EXPERIMENT... [out=report] [metric=success] [by=method] [uri=TRACKING_URI]
                                          curves and tables over recorded runs
   explore RUN_OR_FOLDER... [frames=100000] [out=exploration]
                                          where priors lead before any reward is seen, beside uniform actions
+  evaluate RUN|models:/NAME/VERSION [episodes=50] [seed=0] [explore=false] [env.task=NAME] [record_video=true]
+           [out=evaluation] [uri=TRACKING_URI]
+                                         a trained policy in fresh worlds
+  export RUN|models:/NAME/VERSION [out=policy] [uri=TRACKING_URI]
+                                         a trained policy as a program that runs on torch alone
   data generate env=NAME [key=value ...] make the env's data set (or say that it is there)
   data describe PATH                     what a data set holds
   data validate PATH                     read every value and check it
@@ -37,6 +42,10 @@ def main(words: Sequence[str]) -> int:
             return command.guard(lambda: _report(rest))
         case ["explore", *rest]:
             return command.guard(lambda: _explore(rest))
+        case ["evaluate", *rest]:
+            return command.guard(lambda: _evaluate(rest))
+        case ["export", *rest]:
+            return command.guard(lambda: _export_policy(rest))
         case ["data", "generate", *rest]:
             return command.guard(lambda: _generate(rest))
         case ["data", "describe", path]:
@@ -73,6 +82,18 @@ def _explore(words: Sequence[str]) -> int:
     from lightning_skills import exploration
 
     return exploration.main(words)
+
+
+def _evaluate(words: Sequence[str]) -> int:
+    from lightning_skills import evaluate
+
+    return evaluate.main(words)
+
+
+def _export_policy(words: Sequence[str]) -> int:
+    from lightning_skills import export
+
+    return export.main(words)
 
 
 def _generate(words: Sequence[str]) -> int:

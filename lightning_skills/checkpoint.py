@@ -27,6 +27,7 @@ from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule
+from lightning_skills.ranks import highest
 from lightning_skills.rows import Rows
 
 FORMAT = 1
@@ -86,10 +87,20 @@ class Checkpoints(Callback):
         data: The phase's data module.
         rows: The phase's metrics.
         every_minutes: Between checkpoints.
+        reshard: Whether to go on from a checkpoint of another number of ranks.
     """
 
-    def __init__(self, folder: Path, owner: Mapping[str, Any], data: Data, rows: Rows, every_minutes: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        owner: Mapping[str, Any],
+        data: Data,
+        rows: Rows,
+        every_minutes: float,
+        reshard: bool = False,
+    ) -> None:
         self._folder, self._owner, self._data, self._rows = folder, {"format": FORMAT, **owner}, data, rows
+        self._reshard = reshard
         self._every = every_minutes * 60
         self._last = time.monotonic()
         self._previous: tuple[Path, dict[str, int]] | None = None
@@ -108,15 +119,17 @@ class Checkpoints(Callback):
         path = newest(self._folder)
         if path is None:
             return None
-        rank = path / f"rank_{self._rank}"
-        state = json.loads((path / "owner.json").read_text())
-        differences = [
-            f"{key} {state.get(key)!r} there, {self._owner.get(key)!r} here"
-            for key in sorted(state.keys() | self._owner.keys())
-            if state.get(key) != self._owner.get(key)
-        ]
+        there = json.loads((path / "owner.json").read_text())
+        different = {key for key in there.keys() | self._owner.keys() if there.get(key) != self._owner.get(key)}
+        differences = [f"{key} {there.get(key)!r} there, {self._owner.get(key)!r} here" for key in sorted(different)]
+        if different == {"world_size"} and self._reshard:
+            self._deal(path, there["world_size"])
+            return path / "model.ckpt"
+        if different == {"world_size"}:
+            differences.append("resume.reshard=true goes on all the same, not bit-exactly")
         if differences:
             raise InputError(f"checkpoint {path} is not this run's: {'; '.join(differences)}")
+        rank = path / f"rank_{self._rank}"
         state = json.loads((rank / "state.json").read_text())
         tensors = load_file(rank / "state.safetensors")
         self._rows.restore(state["rows"])
@@ -127,6 +140,16 @@ class Checkpoints(Callback):
             self._data.restore(state["data"], tensors, rank)
             self._previous = (rank, state["data"]["written"])
         return path / "model.ckpt"
+
+    def _deal(self, path: Path, size: int) -> None:
+        """Go on from so many other ranks: rank 0's progress, all their transitions, new worlds and random streams."""
+        ranks = [path / f"rank_{rank}" for rank in range(size)]
+        states = [json.loads((rank / "state.json").read_text()) for rank in ranks]
+        self._rows.restore(states[0]["rows"])
+        self._data.stream.go_on_with(states[0]["plan"])
+        if isinstance(self._data, OnlineData):
+            self._data.deal(ranks, [state["data"]["written"] for state in states], self._rank)
+        torch.manual_seed(torch.initial_seed() + 1)  # not what this rank drew when the phase began
 
     @property
     def _rank(self) -> int:
@@ -203,13 +226,14 @@ class Checkpoints(Callback):
         self._signal = signum
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        """Save when it is time; after a signal, save and stop."""
+        """Save when it is time; after a signal, save and stop. What one rank is asked for, all do."""
         assert isinstance(pl_module, PhaseModule)
-        if self._signal is not None:
+        due = time.monotonic() - self._last >= self._every
+        signum, due = highest(torch.tensor([self._signal or 0, due])).tolist()
+        if signum or due:
             self.save(trainer, pl_module)
-            raise Interrupted(self._signal)
-        if time.monotonic() - self._last >= self._every:
-            self.save(trainer, pl_module)
+        if signum:
+            raise Interrupted(signum)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the finished phase."""

@@ -4,13 +4,12 @@ import difflib
 import errno
 import itertools
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lightning_skills.errors import InputError
+from lightning_skills.errors import InputError, LostRankError
+from lightning_skills.launch import BAD_INPUT, STOPPED, one_of_several, run_job, run_ranks
 
 HELP = """\
 usage: train.py method=NAME env=NAME [key=value ...]
@@ -21,7 +20,7 @@ Trains every phase of a method; the same command again resumes, or says that it 
   env.task=NAME                  one of the env's tasks
   seed=0  name=NAME  runs_dir=runs
                                  the run's folder is runs_dir/<method>/<env>-<task>/<name>/seed<k>
-  phase=rl skills=RUN            one phase only, with the artefact of another run
+  phase=rl skills=RUN            one phase only, with the artefact of another run, or of models:/NAME/VERSION
   data=PATH                      a data set to use instead of the env's own
   experiment=NAME                the settings of one cell of a results table (conf/experiment/)
   debug=smoke                    every phase, tiny
@@ -34,7 +33,6 @@ Trains every phase of a method; the same command again resumes, or says that it 
 exit status: 0 done, 2 bad input, 130 or 143 stopped by a signal after a checkpoint, 1 anything else
 """
 
-STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 
 
@@ -53,7 +51,10 @@ def guard(work: Callable[[], int]) -> int:
         return work()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
+    except LostRankError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # Whoever read our output has seen enough; what is still buffered must not be written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,7 +63,7 @@ def guard(work: Callable[[], int]) -> int:
         if error.errno not in FULL_DISK:
             raise
         print(f"error: cannot write {error.filename or 'output'}: {os.strerror(error.errno)}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     except KeyboardInterrupt:
         return 130
 
@@ -88,6 +89,17 @@ def options_and_places(words: Sequence[str], defaults: Mapping[str, str]) -> tup
     return options, places
 
 
+def one_place(places: Sequence[Path]) -> str:
+    """The only one of the places that a command is given.
+
+    Raises:
+        InputError: if there are several.
+    """
+    if len(places) > 1:
+        raise InputError(f"one run at a time, not {', '.join(map(str, places))}")
+    return str(places[0])
+
+
 def _train(words: Sequence[str]) -> int:
     from lightning_skills import config
 
@@ -97,6 +109,8 @@ def _train(words: Sequence[str]) -> int:
 
         print(OmegaConf.to_yaml(OmegaConf.create(run.resolved())))
         return 0
+    if run.config.trainer.devices > 1 and not one_of_several():
+        return run_ranks(words, run.config.trainer.devices)
     from lightning_skills.quiet import quiet
 
     quiet()
@@ -120,25 +134,10 @@ def _sweep(words: Sequence[str]) -> int:
     outcomes: list[int] = []
     for number, job in enumerate(jobs, 1):
         print(f"[{number}/{len(jobs)}] {' '.join(job)}", flush=True)
-        outcomes.append(_run_job(job))
+        outcomes.append(run_job(job))
         if outcomes[-1] in STOPPED:
             break
     for job, status in itertools.zip_longest(jobs, outcomes):
         outcome = {0: "done", None: "not run"}.get(status, f"exit {status}")
         print(f"{outcome:>9}  {' '.join(job)}")
     return max(outcomes)
-
-
-def _run_job(words: Sequence[str]) -> int:
-    # In a session of its own, so that a Ctrl-C reaches the job once, through us, and it can write its checkpoint.
-    process = subprocess.Popen([sys.executable, "-m", "lightning_skills", "train", *words], start_new_session=True)
-    handlers = {
-        signum: signal.signal(signum, lambda number, _: process.send_signal(number))
-        for signum in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        status = process.wait()
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
-    return status if status >= 0 else 128 - status

@@ -32,7 +32,7 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
 MAX_SEED = 2**32 - 2  # what numpy takes, less one for the final evaluation's
 # What may differ when a run goes on: where things lie, how they are shown and how fast; not what is computed.
-MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "trainer.threads")
+MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "resume", "trainer")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,13 @@ class CheckpointOptions:
     """When a phase saves itself; it always does so on a signal."""
 
     every_minutes: float = at_least(0, 5.0)
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """How a run goes on."""
+
+    reshard: bool = False  # also with another number of processes, among which the buffers are dealt; not bit-exact
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,9 @@ class TrainerOptions:
     """What the computation runs on."""
 
     accelerator: str = one_of(("auto", "cpu", "gpu"), "auto")
-    threads: int = at_least(0, 0)  # of torch, per process; 0 leaves torch's own choice
+    devices: int = at_least(1, 1)  # of this machine, one process each
+    nodes: int = at_least(1, 1)  # machines; with more than one, start the processes by torchrun or srun
+    threads: int = at_least(0, 0)  # of torch, per process; 0: torch's own choice, divided by the processes
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,7 @@ class RunConfig:
     sources: dict[str, str] = field(default_factory=dict)  # artefacts from elsewhere, by phase; written skills=PATH
     collect: CollectOptions = field(default_factory=CollectOptions)
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
+    resume: ResumeOptions = field(default_factory=ResumeOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     logging: LoggingOptions = field(default_factory=LoggingOptions)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
@@ -187,13 +197,28 @@ def restore(folder: Path) -> Run:
     Raises:
         InputError: if there is none, its plug-ins are not registered, or it was written by another version.
     """
+    run, place = read(folder / "config.yaml"), folder.resolve()
+    runs_dir = str(place.parents[min(3, len(place.parents) - 1)])
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, runs_dir=runs_dir))
+    if run.directory.resolve() != place:
+        raise InputError(f"{folder} was renamed: by its config.yaml it is {run.directory}")
+    return run
+
+
+def read(file: Path) -> Run:
+    """The run whose resolved config a file holds.
+
+    Raises:
+        InputError: as :func:`restore`.
+    """
+    folder, name = file.parent, file.name
     try:
-        tree = plain(OmegaConf.load(folder / "config.yaml"))
+        tree = plain(OmegaConf.load(file))
         method, env = plugins.methods()[tree["method"].pop("name")], plugins.envs()[tree["env"].pop("name")]
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{folder} is no run: config.yaml is missing") from None
+        raise InputError(f"{folder} is no run: {name} is missing") from None
     except (KeyError, TypeError, AttributeError, OmegaConfBaseException, YAMLError):
-        raise InputError(f"{folder}: config.yaml is damaged") from None
+        raise InputError(f"{folder}: {name} is damaged") from None
     schema = OmegaConf.structured(RunConfig)
     _writable(schema)
     for key, options in (("method", method.config), ("env", env.config)):
@@ -202,15 +227,34 @@ def restore(folder: Path) -> Run:
     try:
         missing = flatten(plain(schema)).keys() - flatten(tree).keys() - {"sources"}
         if missing:
-            raise InputError(f"{folder}: config.yaml was written by another version: it lacks {min(missing)}")
+            raise InputError(f"{folder}: {name} was written by another version: it lacks {min(missing)}")
         config = _freeze(cast(DictConfig, OmegaConf.merge(schema, tree)))
     except OmegaConfBaseException as error:
-        raise InputError(f"{folder}: config.yaml was written by another version: {_explain(error)}") from None
-    place = folder.resolve()
-    run = Run(dataclasses.replace(config, runs_dir=str(place.parents[min(3, len(place.parents) - 1)])), method, env)
-    if run.directory.resolve() != place:
-        raise InputError(f"{folder} was renamed: by its config.yaml it is {run.directory}")
-    return run
+        raise InputError(f"{folder}: {name} was written by another version: {_explain(error)}") from None
+    return Run(config, method, env)
+
+
+def change(run: Run, words: Sequence[str]) -> Run:
+    """The run with other values of some of its options, ``key=value``.
+
+    Raises:
+        InputError: unknown option, wrong type or value, or a task that the env does not have.
+    """
+    overrides = [_parse(word) for word in words]
+    tree = OmegaConf.structured(run.config)
+    _writable(tree)
+    _check_keys(overrides, flatten(plain(tree)))
+    for override in overrides:
+        key = override.key_or_group
+        if override.is_sweep_override():
+            raise InputError(f"{override.input_line}: one value of {key} at a time")
+        try:
+            OmegaConf.update(tree, key, override.value())
+        except OmegaConfBaseException as error:
+            raise InputError(_explain(error)) from None
+    config = _freeze(tree)
+    _check_task(run.env, config.env.task)
+    return dataclasses.replace(run, config=config)
 
 
 def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
+from lightning_skills import models
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints, Interrupted
 from lightning_skills.closing import close
@@ -23,16 +25,15 @@ from lightning_skills.data.rendering import SCENE, Renderer
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
-from lightning_skills.evaluation.rollouts import rollout
+from lightning_skills.evaluation.rollouts import final_rollout
 from lightning_skills.phases.base import PhaseContext, PhaseModule
 from lightning_skills.plugins import Phase, resolve
 from lightning_skills.progress import Progress
+from lightning_skills.ranks import Ranks, join, leave, meet
 from lightning_skills.rows import Rows
 from lightning_skills.run_folder import check_folder, claim_folder
 from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status
 
-WORLD_SIZE = 1
-"""Ranks; phases and checkpoints are written for more, the pipeline starts one."""
 Built = tuple[PhaseModule, OfflineData | OnlineData]
 
 
@@ -43,8 +44,12 @@ def execute(run: Run) -> None:
         InputError: if something the user gave is wrong.
         Interrupted: if a signal stopped it; the same command goes on.
     """
-    check_folder(run)
-    Pipeline(run).execute()
+    run = models.pinned(run)
+    ranks = join(run.config.trainer)
+    try:
+        Pipeline(run, ranks).execute()
+    finally:
+        leave()
 
 
 class Pipeline:
@@ -52,17 +57,20 @@ class Pipeline:
 
     Args:
         run: What to run.
+        ranks: Which of its processes this is.
 
     Raises:
         InputError: if there is no such device, or the environment cannot be made.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, ranks: Ranks | None = None) -> None:
         self._run, self._config, self._directory = run, run.config, run.directory
+        self._ranks = ranks or Ranks()
         if run.config.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.mps.is_available()):
             raise InputError("trainer.accelerator is 'gpu', and torch finds none here; choose cpu or auto")
-        if run.config.trainer.threads:
-            torch.set_num_threads(run.config.trainer.threads)
+        threads = run.config.trainer.threads
+        if threads or self._ranks.local_size > 1:
+            torch.set_num_threads(threads or max(torch.get_num_threads() // self._ranks.local_size, 1))
         self._make_env = resolve(run.env.make)
         self.probe = self.worlds([0])
         self._info: EnvInfo = self.probe.info
@@ -70,17 +78,22 @@ class Pipeline:
 
     def execute(self) -> None:
         """Run the phases that are left."""
+        check_folder(self._run)
         chosen = [phase for phase in self._run.method.phases if self._config.phase in (None, phase.name)]
         left = [phase for phase in chosen if not self._finished(phase) and phase.name not in self._config.sources]
         if not left:
-            print(f"finished already: {self._directory}")
+            if self._ranks.zero:
+                print(f"finished already: {self._directory}")
             return
-        dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
-        # Bad input shows while the first phase is built; only then is anything written.
-        ready: Built | None = self._build(left[0], dataset)
-        with claim_folder(self._run):
-            print(f"writes to   {self._directory}", flush=True)
-            tracker = self._open_tracker() if self._config.logging.mlflow else None
+        with self._ranks.zero_first():
+            dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
+            # Bad input shows while the first phase is built; only then is anything written.
+            ready: Built | None = self._build(left[0], dataset)
+            claim = claim_folder(self._run) if self._ranks.zero else nullcontext()
+        with claim:
+            if self._ranks.zero:
+                print(f"writes to   {self._directory}", flush=True)
+            tracker = self._open_tracker() if self._config.logging.mlflow and self._ranks.zero else None
             status: Status = "FAILED"
             try:
                 if tracker is not None and dataset is not None:
@@ -89,11 +102,9 @@ class Pipeline:
                     module, data = ready or self._build(phase, dataset)
                     ready = None
                     self._fit(phase, module, data, tracker)
-                    if phase.data == "online":
-                        self._evaluate(phase, module)
-                    if phase is left[-1]:  # before the artefact, by which a phase counts as finished
-                        close(self._run, self.probe, tracker)
-                    module.artefact().save(self._artefact_path(phase.name))
+                    if self._ranks.zero:
+                        self._finish(phase, module, tracker, last=phase is left[-1])
+                    meet()
                 status = "FINISHED"
             except Interrupted:
                 status = "KILLED"
@@ -101,6 +112,16 @@ class Pipeline:
             finally:
                 if tracker is not None:
                     tracker.close(status)
+
+    def _finish(self, phase: Phase, module: PhaseModule, tracker: MLflowTracker | None, last: bool) -> None:
+        if phase.data == "online":
+            self._evaluate(phase, module)
+        if last:  # before the artefact, by which a phase counts as finished
+            close(self._run, self.probe, tracker)
+        if tracker is not None:
+            name = models.model_name(self._run, phase.name)
+            tracker.register(name, lambda folder: models.write(folder, self._run, phase.name, module))
+        module.artefact().save(self._artefact_path(phase.name))
 
     def _open_tracker(self) -> MLflowTracker:
         run, config = self._run, self._config
@@ -117,7 +138,7 @@ class Pipeline:
                 "env": run.env.name,
                 "task": config.env.task,
                 "seed": str(config.seed),
-                "world_size": str(WORLD_SIZE),
+                "world_size": str(self._ranks.size),
             },
         )
 
@@ -153,7 +174,7 @@ class Pipeline:
         for need in phase.needs:
             path = self._artefact_path(need.phase)
             if need.phase in self._config.sources:
-                path = Path(self._config.sources[need.phase])
+                path = models.local(self._config.sources[need.phase], self._config)
                 if (path / "artefacts" / need.phase).exists():
                     path = path / "artefacts" / need.phase
             if not path.exists():
@@ -175,6 +196,7 @@ class Pipeline:
             env=self._info,
             artefacts=self._needed(phase),
             worlds=config.collect.worlds,
+            world_size=self._ranks.size,
             renderer=self.probe.renderer if phase.data == "online" else self._recorded_renderer,
         )
         module: PhaseModule = resolve(phase.module)(context)
@@ -182,21 +204,25 @@ class Pipeline:
 
     def _build(self, phase: Phase, dataset: Dataset | None) -> Built:
         module = self.module(phase)
+        if not self._ranks.zero:  # modules start equal, what they draw from now on must not be
+            torch.manual_seed(self._seeds(phase, self._ranks.size, stream=2)[self._ranks.rank])
         if phase.data == "online":
-            return module, OnlineData(module, self.worlds(self._seeds(phase, self._config.collect.worlds)))
+            worlds = self._config.collect.worlds
+            first = worlds * self._ranks.rank
+            return module, OnlineData(module, self.worlds(self._seeds(phase, first + worlds)[first:]))
         assert dataset is not None
         return module, OfflineData(module, dataset)
 
-    def _seeds(self, phase: Phase, worlds: int) -> list[int]:
+    def _seeds(self, phase: Phase, count: int, stream: int = 1) -> list[int]:
         index = self._run.method.phases.index(phase)
-        # The last entry keeps these apart from the evaluation's: trailing zeros would not count.
-        return np.random.SeedSequence([self._config.seed, index, 1]).generate_state(worlds).tolist()
+        # The stream keeps these apart from the evaluation's: trailing zeros would not count.
+        return np.random.SeedSequence([self._config.seed, index, stream]).generate_state(count).tolist()
 
     def _fit(
         self, phase: Phase, module: PhaseModule, data: OfflineData | OnlineData, tracker: MLflowTracker | None
     ) -> None:
         options, online = self._config.logging, isinstance(data, OnlineData)
-        csv = MetricsCsv(self._directory / "metrics.csv")
+        csv = MetricsCsv(self._directory / "metrics.csv") if self._ranks.zero else None
         every = options.every_frames if online else options.every_updates
         rows = Rows(phase.name, csv, every, data if isinstance(data, OnlineData) else None)
         checkpoints = Checkpoints(
@@ -205,17 +231,18 @@ class Pipeline:
             data,
             rows,
             self._config.checkpoint.every_minutes,
+            self._config.resume.reshard,
         )
         # The order is the order of work after an update: what a checkpoint must hold comes before it.
         callbacks: list[Callback] = [rows]
         if online:
             folder = self._directory / "evaluations" / phase.name
             callbacks.append(InterimEvaluation(self._config.evaluation, self.worlds, rows, folder))
-        if options.progress:
+        if options.progress and self._ranks.zero:
             callbacks.append(Progress(phase.name, "env frames" if online else "updates", rows))
         trainer = Trainer(
             accelerator=self._config.trainer.accelerator,
-            devices=WORLD_SIZE,
+            **self._ranks.strategy(),
             max_epochs=1,
             logger=False if tracker is None else tracker.phase(phase.name),
             callbacks=[*callbacks, checkpoints],
@@ -227,7 +254,7 @@ class Pipeline:
             default_root_dir=self._directory,
         )
         checkpoint = checkpoints.restore()
-        if checkpoint is not None:
+        if checkpoint is not None and self._ranks.zero:
             print(f"resumes at  {checkpoint.parent}", flush=True)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
 
@@ -238,13 +265,12 @@ class Pipeline:
             "phase": phase.name,
             "env": f"{self._run.env.name}-{config.env.task}",
             "worlds": config.collect.worlds,
-            "world_size": WORLD_SIZE,
+            "world_size": self._ranks.size,
         }
 
     def _evaluate(self, phase: Phase, module: PhaseModule) -> None:
         options = self._config.evaluation
-        # Another seed than the interim evaluations': these worlds have not been looked at before.
-        result = rollout(module, self.worlds, options.episodes, options.seed + 1, options.explore)
+        result = final_rollout(module, self.worlds, options)
         result.save(self._directory / "evaluation.npz")
         summary = {
             "phase": phase.name,

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_skills.data.online import OnlineData
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule
+from lightning_skills.ranks import total
 from lightning_skills.tracking import MetricsCsv
 
 
@@ -21,12 +22,12 @@ class Rows(Callback):
 
     Args:
         phase: Name of the phase.
-        csv: The run's metrics file.
+        csv: The run's metrics file; None on other ranks than 0.
         every: Length of a stretch, in env frames with ``data`` and in updates without.
         data: The online phase's data, for the returns of training episodes.
     """
 
-    def __init__(self, phase: str, csv: MetricsCsv, every: int, data: OnlineData | None) -> None:
+    def __init__(self, phase: str, csv: MetricsCsv | None, every: int, data: OnlineData | None) -> None:
         self._phase, self._csv, self._every, self._data = phase, csv, every, data
         self._sums: dict[str, Tensor] = {}
         self._count = 0
@@ -37,11 +38,12 @@ class Rows(Callback):
     def state(self) -> dict[str, Any]:
         """What is accumulated and not yet written, as plain values."""
         sums = {key: value.item() for key, value in self._sums.items()}
-        return {"csv": self._csv.rows, "sums": sums, "count": self._count, "stretch": self._stretch}
+        return {"csv": self._csv.rows if self._csv else 0, "sums": sums, "count": self._count, "stretch": self._stretch}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`state`; rows written after it was taken are dropped."""
-        self._csv.truncate(state["csv"])
+        if self._csv is not None:
+            self._csv.truncate(state["csv"])
         self._sums = {key: torch.tensor(value, dtype=torch.float64) for key, value in state["sums"].items()}
         self._count, self._stretch = state["count"], state["stretch"]
 
@@ -72,7 +74,7 @@ class Rows(Callback):
 
     def add(self, trainer: Trainer, module: PhaseModule, metrics: dict[str, float]) -> None:
         """Write a row of its own, such as an evaluation's."""
-        if not trainer.is_global_zero:
+        if self._csv is None:
             return
         head: dict[str, float | int | str] = {
             "phase": self._phase,
@@ -88,7 +90,8 @@ class Rows(Callback):
 
     def _write(self, trainer: Trainer, module: PhaseModule) -> None:
         now, position = time.monotonic(), self._position(module)
-        metrics = {key: (value / self._count).item() for key, value in self._sums.items()}
+        means = torch.stack([value / self._count for value in self._sums.values()]).cpu()
+        metrics = dict(zip(self._sums, (total(means) / module.context.world_size).tolist(), strict=True))
         diverged = [key for key, value in metrics.items() if not math.isfinite(value)]
         if diverged:
             raise InputError(

@@ -4,26 +4,45 @@ Example::
 
     def test_my_method(tmp_path):
         check_method("mymethod", "maze", tmp_path)
+
+    @pytest.mark.parametrize("ranks", [1, 2])
+    def test_nothing_kills_it(tmp_path, ranks):
+        check_kills("mymethod", "maze", tmp_path, ranks)
 """
 
 import csv
+import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import numpy as np
 import torch
+from lightning.pytorch import Trainer
+from safetensors.torch import load_file
 from tensordict import TensorDict
 
-from lightning_skills import config, plugins
+from lightning_skills import checkpoint, config, plugins, trained
 from lightning_skills.artefacts import Artefact
-from lightning_skills.checkpoint import Interrupted
+from lightning_skills.checkpoint import Checkpoints, Interrupted, newest
+from lightning_skills.command import train
 from lightning_skills.config import Run
+from lightning_skills.evaluation.rollouts import final_rollout
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import execute
 
 WALL_CLOCK = ("wall_s", "time/")
+PATIENCE = 240.0
+"""Seconds that a run with the smoke settings may take."""
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["lightning_skills.testing"])
+"""One server imports everything once; runs are forked from it."""
 
 
 @contextmanager
@@ -63,6 +82,8 @@ def artefacts(run: Run) -> dict[str, Artefact]:
 def check_method(method: str, env: str, folder: Path, every: int = 3, words: Sequence[str] = ()) -> None:
     """Run every phase with the smoke settings, once undisturbed and once interrupted, and compare the two bit by bit.
 
+    The last online phase is then built anew from its artefact, and must act as it did.
+
     Args:
         method: Registered name.
         env: Registered name of an env it serves.
@@ -71,15 +92,12 @@ def check_method(method: str, env: str, folder: Path, every: int = 3, words: Seq
         words: Further options, ``key=value``.
 
     Raises:
-        AssertionError: if a phase leaves no artefact, or the interrupted run differs.
+        AssertionError: if a phase leaves no artefact, the interrupted run differs, or the rebuilt policy does.
         InputError: if the two do not fit.
     """
-    runs = []
-    for name in ("undisturbed", "interrupted"):
-        composed = [f"method={method}", f"env={env}", "debug=smoke", "logging=csv", "logging.progress=false"]
-        composed += [f"runs_dir={folder / name}", f"data_dir={folder / 'data'}", "collect.worlds=2"]
-        runs.append(config.load([*composed, *words]))
-    undisturbed, interrupted = runs
+    undisturbed, interrupted = (
+        config.load(_words(method, env, folder, name, words)) for name in ("undisturbed", "interrupted")
+    )
     execute(undisturbed)
     interruptions = 0
     while not (interrupted.directory / "artefacts" / interrupted.method.phases[-1].name).exists():
@@ -89,12 +107,142 @@ def check_method(method: str, env: str, folder: Path, every: int = 3, words: Seq
         except Interrupted:
             interruptions += 1
     assert interruptions >= len(interrupted.method.phases), f"{method}: too few updates to be interrupted in each phase"
+    check_equal(undisturbed, interrupted)
+    if any(phase.data == "online" for phase in undisturbed.method.phases):
+        _check_rebuilt(undisturbed)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """SIGKILL for a rank, when a phase has done so many updates.
+
+    Args:
+        phase: Name of the phase.
+        updates: How many; it dies before the checkpoint that follows the last of them.
+        rank: Which process.
+        writing: It dies in the middle of that checkpoint instead.
+    """
+
+    phase: str
+    updates: int
+    rank: int = 0
+    writing: bool = False
+
+
+def check_kills(method: str, env: str, folder: Path, ranks: int = 1, words: Sequence[str] = ()) -> None:
+    """Run every phase undisturbed, then killed three times in each phase, and compare the two bit by bit.
+
+    The second time a phase is killed while a checkpoint is written. On several ranks another one dies each time.
+
+    Args:
+        method: Registered name.
+        env: Registered name of an env it serves.
+        folder: Empty; the runs go there.
+        ranks: Number of processes that train together, on the CPU.
+        words: Further options, ``key=value``.
+
+    Raises:
+        AssertionError: if a killed run does not go on, or differs in the end.
+    """
+    words = [*words, f"trainer.devices={ranks}", "trainer.accelerator=cpu"]
+    undisturbed, killed = (_words(method, env, folder, name, words) for name in ("undisturbed", "killed"))
+    assert run_forked(undisturbed, ranks) == [0] * ranks, f"{method}: the undisturbed run failed"
+    killed.append("checkpoint.every_minutes=0")
+    for phase in plugins.methods()[method].phases:
+        for updates in (1, 2, 3):
+            kill = Kill(phase.name, updates, rank=updates % ranks, writing=updates == 2)
+            assert run_forked(killed, ranks, kill)[kill.rank] == -signal.SIGKILL, f"{method}: there was no {kill}"
+    assert run_forked(killed, ranks) == [0] * ranks, f"{method}: the killed run did not go on"
+    check_equal(config.load(undisturbed), config.load(killed))
+
+
+def run_forked(words: Sequence[str], ranks: int = 1, kill: Kill | None = None) -> list[int]:
+    """Run ``train`` in forked processes, one for each rank.
+
+    Returns:
+        Their exit codes, negative for a signal. Ranks that wait for a dead one are ended.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shared = {"WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1"}
+        shared["MASTER_PORT"] = free.getsockname()[1]
+    processes: list[ForkServerProcess] = []
+    for rank in range(ranks):
+        variables = {"RANK": rank, "LOCAL_RANK": rank, **shared} if ranks > 1 else {}
+        processes.append(FORKS.Process(target=_train, args=(list(words), variables, kill)))
+        processes[-1].start()
+    for process in processes:
+        process.join(PATIENCE)
+        process.kill()
+        process.join()
+    return [process.exitcode or 0 for process in processes]
+
+
+def _train(words: list[str], variables: Mapping[str, object], kill: Kill | None) -> None:
+    os.environ.update({key: str(value) for key, value in variables.items()})
+    torch.set_num_threads(1)
+    if kill is not None and kill.rank == variables.get("RANK", 0):
+        _arm(kill)
+    sys.exit(train(words))
+
+
+def _arm(kill: Kill) -> None:
+    original = Checkpoints.on_train_batch_end
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_train_batch_end(self: Checkpoints, trainer: Trainer, module: PhaseModule, *rest: object) -> None:
+        if self._folder.name == kill.phase and module.updates == kill.updates:
+            if not kill.writing:
+                die()
+            checkpoint.save_file = die  # type: ignore[assignment] # after model.ckpt, before the rest
+        original(self, trainer, module, *rest)
+
+    Checkpoints.on_train_batch_end = on_train_batch_end  # type: ignore[method-assign, assignment]
+
+
+def _words(method: str, env: str, folder: Path, name: str, words: Sequence[str]) -> list[str]:
+    composed = [f"method={method}", f"env={env}", "debug=smoke", "logging=csv", "logging.progress=false"]
+    composed += [f"runs_dir={folder / name}", f"data_dir={folder / 'data'}", "collect.worlds=2"]
+    return [*composed, *words]
+
+
+def check_equal(undisturbed: Run, other: Run) -> None:
+    """Compare artefacts, last checkpoints and metrics of two finished runs bit by bit.
+
+    Raises:
+        AssertionError: names the first difference.
+    """
+    method = undisturbed.method.name
     for phase, artefact in artefacts(undisturbed).items():
-        other = artefacts(interrupted)[phase]
-        assert artefact.settings == other.settings, f"{method}: settings of {phase} differ after a resume"
-        for name, tensor in artefact.tensors.items():
-            assert torch.equal(tensor, other.tensors[name]), f"{method}: {phase} {name} differs after a resume"
-    assert metrics(undisturbed) == metrics(interrupted), f"{method}: logged metrics differ after a resume"
+        same = artefacts(other)[phase]
+        assert artefact.settings == same.settings, f"{method}: settings of {phase} differ after a resume"
+        _check_tensors(artefact.tensors, same.tensors, f"{method}: {phase}")
+        last, again = (newest(run.directory / "checkpoints" / phase) for run in (undisturbed, other))
+        assert last is not None, f"{method}: {phase} left no checkpoint"
+        assert again is not None, f"{method}: {phase} left no checkpoint after a resume"
+        files = sorted(path.relative_to(last) for path in last.rglob("*.safetensors"))
+        assert files, f"{method}: {phase} saved no state"
+        for file in files:  # buffers, random streams, environments
+            _check_tensors(load_file(last / file), load_file(again / file), f"{method}: {phase} {file}")
+    assert metrics(undisturbed) == metrics(other), f"{method}: logged metrics differ after a resume"
+
+
+def _check_rebuilt(run: Run) -> None:
+    policy = trained.load(str(run.directory))
+    rollouts = final_rollout(policy.module, policy.pipeline.worlds, run.config.evaluation)
+    with np.load(run.directory / "evaluation.npz") as recorded:
+        for index, states in enumerate(rollouts.trajectories):
+            same = np.array_equal(states, recorded[str(index)], equal_nan=True)
+            assert same, f"{run.method.name}: {policy.phase.name} acts differently once its artefact is loaded again"
+
+
+def _check_tensors(tensors: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor], what: str) -> None:
+    assert tensors.keys() == others.keys(), f"{what} holds other tensors after a resume"
+    for name, tensor in tensors.items():
+        equal = torch.equal(tensor.nan_to_num(nan=7.0), others[name].nan_to_num(nan=7.0))
+        assert equal, f"{what} {name} differs after a resume"
 
 
 def served_pairs() -> list[tuple[str, str]]:

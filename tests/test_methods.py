@@ -2,12 +2,18 @@
 
 import pytest
 
-from lightning_skills.testing import check_method, served_pairs
+from lightning_skills.testing import check_kills, check_method, served_pairs
 
 
 @pytest.mark.parametrize(("method", "env"), served_pairs())
 def test_every_method_runs_and_resumes_exactly(method, env, tmp_path):
     check_method(method, env, tmp_path)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(("method", "env"), served_pairs())
+def test_every_method_survives_kills(method, env, ranks, tmp_path):
+    check_kills(method, env, tmp_path, ranks)
 
 
 @pytest.mark.parametrize("decoder", ["open_loop", "conditioned", "closed_loop"])

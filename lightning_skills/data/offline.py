@@ -38,6 +38,7 @@ class OfflineData(LightningDataModule):
     def __init__(self, module: PhaseModule, dataset: Dataset) -> None:
         super().__init__()
         self.stream = PlanStream(module, self.sample)
+        self._module = module
         self._path = dataset.path
         self._steps = {key: _tensor(array) for key, array in dataset.steps.items()}
         self._lengths = torch.from_numpy(np.array(dataset.lengths))
@@ -49,15 +50,14 @@ class OfflineData(LightningDataModule):
         return self.stream.loader()
 
     def sample(self, update: Update) -> TensorDict:
-        """A batch ``[batch_size, window]`` of all step keys."""
+        """A batch ``[batch_size, window]`` of all step keys; this rank's share of the whole."""
+        items = self._module.share(update)
         usable = (self._lengths >= update.window).nonzero().squeeze(1)
-        chosen = usable[torch.randint(len(usable), (update.batch_size,))]
+        chosen = usable[torch.randint(len(usable), (items,))]
         room = self._lengths[chosen] - update.window + 1
-        start = self._starts[chosen] + (torch.rand(update.batch_size, dtype=torch.float64) * room).long()
+        start = self._starts[chosen] + (torch.rand(items, dtype=torch.float64) * room).long()
         rows = start[:, None] + torch.arange(update.window)
-        return TensorDict(
-            {key: values[rows] for key, values in self._steps.items()}, batch_size=[update.batch_size, update.window]
-        )
+        return TensorDict({key: values[rows] for key, values in self._steps.items()}, batch_size=[items, update.window])
 
     def _check_windows(self, windows: Sequence[int]) -> None:
         longest = int(self._lengths.max())

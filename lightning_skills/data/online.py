@@ -1,7 +1,7 @@
 """Environment -> TorchRL collector -> replay buffers -> batches."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from lightning_skills.data.plan import PlanStream
 from lightning_skills.data.replay import Replay
 from lightning_skills.data.skill_env import SkillEnv
 from lightning_skills.phases.base import Collect, PhaseModule, Update
+from lightning_skills.ranks import total
 
 RECENT_EPISODES = 100
+EPISODE_METRICS = ("train/return", "train/success", "train/episode_frames")
 
 
 class Actor:
@@ -73,11 +75,12 @@ class Episodes:
         self.running[done] = 0
 
     def metrics(self) -> dict[str, float]:
-        """Means over the recent episodes: return, success rate, length in primitive steps."""
-        if not self.recent:
+        """Means over the recent episodes of all ranks: return, success rate, length in primitive steps."""
+        rows = torch.tensor([(*row, 1.0) for row in self.recent], dtype=torch.float64).reshape(-1, 4)
+        *sums, count = total(rows.sum(0)).tolist()
+        if not count:
             return {}
-        means = np.mean(self.recent, axis=0)
-        return dict(zip(("train/return", "train/success", "train/episode_frames"), means.tolist(), strict=True))
+        return {key: value / count for key, value in zip(EPISODE_METRICS, sums, strict=True)}
 
 
 class OnlineData(LightningDataModule):
@@ -113,7 +116,7 @@ class OnlineData(LightningDataModule):
         """A batch of single transitions; this rank's share of the whole."""
         if update.window != 1:
             raise NotImplementedError("windows are sampled from recorded trajectories only")
-        return self.replays[update.source].sample(update.batch_size // self.module.context.world_size)
+        return self.replays[update.source].sample(self.module.share(update))
 
     def collect(self, collect: Collect) -> None:
         """Add this rank's share of the transitions, a whole number of steps of all worlds."""
@@ -133,11 +136,9 @@ class OnlineData(LightningDataModule):
         transitions = transitions.set("next", following.select(*keys))
         with torch.no_grad():
             self.replays[into].extend(self.module.annotate(transitions))
-        totals = torch.tensor([int(columns[2].sum()), len(columns[2])])
-        if self.module.context.world_size > 1:
-            torch.distributed.all_reduce(totals)
-        self.module.env_frames += int(totals[0])
-        self.module.transitions += int(totals[1])
+        frames, transitions = total(torch.tensor([int(columns[2].sum()), len(columns[2])])).tolist()
+        self.module.env_frames += frames
+        self.module.transitions += transitions
 
     def save(
         self, folder: Path, previous: tuple[Path, dict[str, int]] | None
@@ -176,3 +177,18 @@ class OnlineData(LightningDataModule):
         worlds = [self.skill_env.worlds.num_worlds]
         self.collector._carrier = TensorDict(parts["carrier"], batch_size=worlds).unflatten_keys("/")
         self.actor.state = TensorDict(parts["acting"], batch_size=worlds).unflatten_keys("/")
+
+    def deal(self, folders: Sequence[Path], written: Sequence[Mapping[str, int]], rank: int) -> None:
+        """Take this rank's part of the transitions of other ranks; the worlds begin new episodes.
+
+        Args:
+            folders: Of all ranks that wrote the checkpoint.
+            written: How much each had written into each buffer.
+            rank: This one.
+        """
+        for name, replay in self.replays.items():
+            shards = [
+                Replay(replay.capacity).load(folder / name, each[name])
+                for folder, each in zip(folders, written, strict=True)
+            ]
+            replay.deal(shards, rank, self.module.context.world_size)

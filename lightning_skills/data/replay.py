@@ -1,6 +1,7 @@
 """A TensorDict replay buffer that is checkpointed as immutable segments."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +66,29 @@ class Replay:
         newest = np.arange(max(written, self.written - self.capacity), self.written)
         return set(np.unique(newest % self.capacity // SEGMENT).tolist())
 
-    def load(self, folder: Path, written: int) -> None:
-        """Inverse of :meth:`save`, into an empty buffer."""
+    def load(self, folder: Path, written: int) -> "Replay":
+        """Inverse of :meth:`save`, into an empty buffer; returns it."""
         for file in sorted(folder.glob("segment_*.safetensors")):
             flat = load_file(file)
             length = len(next(iter(flat.values())))
             self.extend(TensorDict(flat, batch_size=[length]).unflatten_keys("/"))
         self.written = written
+        return self
+
+    def deal(self, shards: Sequence["Replay"], part: int, parts: int) -> None:
+        """Append every so-manieth of all transitions of other buffers, the oldest first.
+
+        Args:
+            shards: The other buffers.
+            part: Which part of the transitions to take.
+            parts: How many parts there are.
+        """
+        filled = [shard for shard in shards if len(shard)]
+        if not filled:
+            return
+        ages = torch.cat([(torch.arange(len(shard)) - shard.written) % len(shard) for shard in filled])
+        mine = ages.argsort(stable=True)[part::parts]
+        self.extend(selected(torch.cat([shard._storage.get(slice(0, len(shard))) for shard in filled]), mine))
 
 
 def selected(transitions: TensorDictBase, rows: Tensor) -> TensorDict:

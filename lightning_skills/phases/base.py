@@ -1,5 +1,6 @@
 """What every phase is: a LightningModule that yields a plan, updates itself from batches, and acts."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +10,15 @@ import torch
 from lightning.pytorch import LightningModule
 from tensordict import TensorDict
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.data.rendering import Renderer
 from lightning_skills.data.skill_env import SkillExecution
+from lightning_skills.errors import InputError
+from lightning_skills.nets.step_policy import StepPolicy
+from lightning_skills.ranks import averages
 
 Metrics = dict[str, Tensor]
 
@@ -126,6 +131,32 @@ class PhaseModule(LightningModule, ABC):
     def artefact(self) -> Artefact:
         """What this phase hands on."""
 
+    def load_artefact(self, artefact: Artefact) -> None:
+        """Take back what :meth:`artefact` handed on, so that this phase, freshly built, acts as that one did.
+
+        Writes into the tensors that :meth:`artefact` hands on; where they come from ``state_dict``, they are the
+        networks' own. A phase that hands on others, such as averages, overrides this.
+
+        Raises:
+            InputError: if it is of other networks than this phase has.
+            NotImplementedError: if it has to be overridden.
+        """
+        own, again = self.artefact(), self.artefact()
+        if _described(own) != _described(artefact):
+            raise InputError(f"this {artefact.kind!r} is of other networks than {type(self).__name__} has here")
+        if any(tensor.data_ptr() != again.tensors[name].data_ptr() for name, tensor in own.tensors.items()):
+            raise NotImplementedError(f"{type(self).__name__} hands on copies; it must override load_artefact")
+        for name, tensor in own.tensors.items():
+            tensor.detach().copy_(artefact.tensors[name])
+
+    def step_policy(self) -> StepPolicy:
+        """What this phase does in one primitive step when it takes modes, as a network for ``export``; optional.
+
+        Raises:
+            InputError: if there is no such network (says why).
+        """
+        raise InputError(f"{type(self).__name__} cannot be exported: it has no step_policy")
+
     @abstractmethod
     def progress(self) -> tuple[int, int]:
         """How far the phase is: (done, total), in env frames for online phases, in updates for offline ones."""
@@ -164,6 +195,17 @@ class PhaseModule(LightningModule, ABC):
         """Add to fresh transitions ``[n]``, which are on the CPU, what is computed once for each and stored with it."""
         return transitions
 
+    def share(self, update: Update) -> int:
+        """Items of a batch that this rank samples.
+
+        Raises:
+            InputError: if a batch cannot be shared evenly.
+        """
+        if update.batch_size % self.context.world_size:
+            ranks = self.context.world_size
+            raise InputError(f"a batch of {update.batch_size} cannot be shared evenly by {ranks} processes")
+        return update.batch_size // self.context.world_size
+
     def keep_frozen(self, *modules: nn.Module) -> None:
         """Exclude modules from training for good: no gradients, and eval mode whatever Lightning calls."""
         for module in modules:
@@ -194,7 +236,10 @@ class PhaseModule(LightningModule, ABC):
         inputs: Iterable[Tensor] | None = None,
         max_norm: float | None = None,
     ) -> None:
-        """Backward and optimizer step; gradients are averaged over ranks in one flat all-reduce.
+        """Backward and optimizer step.
+
+        Gradients are averaged over ranks in one flat all-reduce, and with them the running statistics of BatchNorm,
+        which normalises each rank's share of a batch by itself.
 
         Args:
             optimizer: Steps the parameters it holds.
@@ -203,15 +248,26 @@ class PhaseModule(LightningModule, ABC):
             max_norm: Global norm to which the averaged gradients are clipped.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]] if inputs is None else [*inputs]
-        gradients = torch.autograd.grad(loss, parameters)
+        gradients: Sequence[Tensor] = torch.autograd.grad(loss, parameters)
         if self.context.world_size > 1:
-            flat = torch.cat([gradient.flatten() for gradient in gradients])
-            torch.distributed.all_reduce(flat)
-            flat /= self.context.world_size
-            pieces = flat.split([gradient.numel() for gradient in gradients])
-            gradients = tuple(piece.view_as(g) for piece, g in zip(pieces, gradients, strict=True))
+            statistics = self._running_statistics()
+            averaged = averages([*gradients, *statistics], self.context.world_size)
+            gradients = averaged[: len(gradients)]
+            for statistic, mean in zip(statistics, averaged[len(gradients) :], strict=True):
+                statistic.copy_(mean)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         if max_norm is not None:
             nn.utils.clip_grad_norm_(parameters, max_norm)
         optimizer.step()
+
+    def _running_statistics(self) -> list[Tensor]:
+        """What BatchNorm has just learned from this rank's share of a batch."""
+        norms = [part for part in self.modules() if isinstance(part, _BatchNorm) and part.training]
+        return [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var) if tensor is not None]
+
+
+def _described(artefact: Artefact) -> tuple[Any, ...]:
+    """What it is without the values of its tensors; settings as they are once they have been written to a file."""
+    shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in artefact.tensors.items()}
+    return artefact.kind, json.loads(json.dumps(dict(artefact.settings))), shapes

@@ -17,6 +17,9 @@ class Planned:
     def plan(self):
         return [Update(1, batch_size=1, window=self.window)]
 
+    def share(self, update):
+        return update.batch_size
+
 
 @pytest.fixture
 def labelled(tmp_path):

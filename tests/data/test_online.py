@@ -181,7 +181,7 @@ def test_primitive_steps_are_counted_not_skills():
 
 
 def test_ranks_share_the_transitions_and_the_batches_and_count_those_of_all(monkeypatch):
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda totals: totals.mul_(2))
+    monkeypatch.setattr("lightning_skills.data.online.total", lambda totals: totals.mul_(2))
     data = OnlineData(Witness(world_size=2), Diary())
     data.collect(Collect(7))
     assert len(data.replays["replay"]) == 6

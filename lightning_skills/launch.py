@@ -1,0 +1,98 @@
+"""Starts child processes that train, and ends them. Importable without torch."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+BAD_INPUT = 2
+STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
+"""Exit statuses of a run: it was given bad input, a signal has stopped it."""
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 300.0
+"""How long ranks that were asked to stop may take for their checkpoint."""
+
+
+def one_of_several() -> bool:
+    """Whether this process was started as one rank of a run, by :func:`run_ranks`, torchrun or SLURM."""
+    return "RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+
+
+def run_job(words: Sequence[str]) -> int:
+    """Run ``train`` with these words in a process of its own; returns its exit status."""
+    process = _start(words, {})
+    with _forwarding_signals([process]):
+        return _status(process.wait())
+
+
+def run_ranks(words: Sequence[str], size: int) -> int:
+    """Run ``train`` with these words in so many processes, which find one another by torchrun's variables.
+
+    When one fails the others are killed, since they would wait for it.
+
+    Returns:
+        The exit status of all, or of the first that failed.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [_start(words, {"RANK": rank, "LOCAL_RANK": rank, **shared}) for rank in range(size)]
+    with _forwarding_signals(ranks):
+        while all(process.poll() in (None, 0) for process in ranks) and any(
+            process.poll() is None for process in ranks
+        ):
+            time.sleep(POLL_SECONDS)
+        deadline = time.monotonic() + (GRACE_SECONDS if all(map(_well, ranks)) else 0)
+        while any(process.poll() is None for process in ranks) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    failed = {rank: process.returncode for rank, process in enumerate(ranks) if not _well(process)}
+    for process in ranks:
+        process.kill()
+        process.wait()
+    if not failed:
+        return max(_status(process.returncode) for process in ranks)
+    # Whoever noticed it first: a killed rank is the cause, then one that was given bad input, which it has said itself.
+    cause = min(failed, key=lambda rank: (failed[rank] > 0, -failed[rank]))
+    if failed[cause] != BAD_INPUT:
+        how = f"was killed by {signal.Signals(-failed[cause]).name}" if failed[cause] < 0 else "failed"
+        again = "the same command goes on from the last checkpoint"
+        print(f"error: rank {cause} {how}, so the others were stopped; {again}", file=sys.stderr)
+    return _status(failed[cause])
+
+
+def _well(process: subprocess.Popen) -> bool:
+    return process.poll() is None or _status(process.poll() or 0) in {0, *STOPPED}
+
+
+def _status(returned: int) -> int:
+    return returned if returned >= 0 else 128 - returned
+
+
+def _start(words: Sequence[str], variables: Mapping[str, object]) -> subprocess.Popen:
+    # In a session of its own, so that a Ctrl-C reaches it once, through us, and it can write its checkpoint.
+    return subprocess.Popen(
+        [sys.executable, "-m", "lightning_skills", "train", *words],
+        start_new_session=True,
+        env=os.environ | {key: str(value) for key, value in variables.items()},
+    )
+
+
+@contextmanager
+def _forwarding_signals(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
+    """Hand SIGINT and SIGTERM on meanwhile."""
+
+    def forward(signum: int, _: object) -> None:
+        for process in processes:
+            process.send_signal(signum)
+
+    handlers = {signum: signal.signal(signum, forward) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
