@@ -79,10 +79,10 @@ SIMPL20 = MazeTask(
 )
 """SiMPL's, with the first of its test goals."""
 
-SMALL20 = replace(SIMPL20, start=(4, 18), goal=(17, 20), terminates=False, horizon=500)
-"""SPiRL's rewards in SiMPL's smaller maze, 15 cells around walls, which take some 330 steps.
+SMALL20 = replace(SIMPL20, start=(6, 14), goal=(15, 20), terminates=False, horizon=500)
+"""SPiRL's rewards in SiMPL's smaller maze, 15 cells around a corner, which take some 350 steps.
 
-Random actions get there in 0.09 % of episodes. Where 1000 steps gave them 2.4 %, flat SAC learned the task too.
+Uniform actions get there in 0.005 % of episodes. Where they do in 0.1 %, one success is enough for flat SAC to learn it.
 """
 
 SIMPL_TRAIN40: tuple[Cell, ...] = (

@@ -11,6 +11,7 @@ from lightning_skills import __main__ as cli
 from lightning_skills.data import trajectories
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.phases.base import Update
+from tests.data.planned import Planned
 
 ROWS = 24
 
@@ -79,12 +80,8 @@ def test_windows_stay_within_a_trajectory(arrays, bring):
     arrays["observations"][:, 0] = np.repeat([0, 1, 2], [7, 9, 8])
     arrays["observations"][:, 1] = np.arange(ROWS)
 
-    class Planned:
-        def plan(self):
-            return [Update(1, batch_size=1, window=8)]
-
     torch.manual_seed(0)
-    batch = OfflineData(Planned(), bring(arrays)).sample(Update(1, batch_size=500, window=8))["observation"]
+    batch = OfflineData(Planned(8), bring(arrays)).sample(Update(1, batch_size=500, window=8))["observation"]
     assert set(batch[:, 0, 0].tolist()) == {1.0, 2.0}
     assert (batch[:, :, 0] == batch[:, :1, 0]).all()
     assert (batch[:, 1:, 1] - batch[:, :-1, 1] == 1).all()

@@ -18,6 +18,7 @@ from lightning_skills import __main__ as cli
 from lightning_skills.data import trajectories
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.phases.base import Update
+from tests.data.planned import Planned
 
 # Minari's own, of descriptions that the data sets made here do without.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:minari")
@@ -150,13 +151,9 @@ def test_windows_do_not_cross_episodes(bring):
         buffer["observations"][:, 1] = np.arange(len(buffer["observations"]))
         return buffer
 
-    class Planned:
-        def plan(self):
-            return [Update(1, batch_size=1, window=10)]
-
     collected(change=label)
     torch.manual_seed(0)
-    batch = OfflineData(Planned(), bring()).sample(Update(1, batch_size=500, window=10))["observation"]
+    batch = OfflineData(Planned(10), bring()).sample(Update(1, batch_size=500, window=10))["observation"]
     assert set(batch[:, 0, 0].tolist()) == {9.0, 12.0}
     assert (batch[:, :, 0] == batch[:, :1, 0]).all()
     assert (batch[:, 1:, 1] - batch[:, :-1, 1] == 1).all()

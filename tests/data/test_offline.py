@@ -6,19 +6,7 @@ from lightning_skills.data import trajectories
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import Update
-
-
-class Planned:
-    """Stands for a phase that asks for windows of one length."""
-
-    def __init__(self, window):
-        self.window = window
-
-    def plan(self):
-        return [Update(1, batch_size=1, window=self.window)]
-
-    def share(self, update):
-        return update.batch_size
+from tests.data.planned import Planned
 
 
 @pytest.fixture
