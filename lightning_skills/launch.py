@@ -15,6 +15,8 @@ STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 300.0
 """How long ranks that were asked to stop may take for their checkpoint."""
+SETTLE_SECONDS = 5.0
+"""How long the others may take to end by themselves when one has failed, which may not be the one that fails first."""
 
 
 def one_of_several() -> bool:
@@ -32,7 +34,7 @@ def run_job(words: Sequence[str]) -> int:
 def run_ranks(words: Sequence[str], size: int) -> int:
     """Run ``train`` with these words in so many processes, which find one another by torchrun's variables.
 
-    When one fails the others are killed, since they would wait for it.
+    When one fails the others are killed soon, since they would wait for it.
 
     Returns:
         The exit status of all, or of the first that failed.
@@ -47,7 +49,7 @@ def run_ranks(words: Sequence[str], size: int) -> int:
             process.poll() is None for process in ranks
         ):
             time.sleep(POLL_SECONDS)
-        deadline = time.monotonic() + (GRACE_SECONDS if all(map(_well, ranks)) else 0)
+        deadline = time.monotonic() + (GRACE_SECONDS if all(map(_well, ranks)) else SETTLE_SECONDS)
         while any(process.poll() is None for process in ranks) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
     failed = {rank: process.returncode for rank, process in enumerate(ranks) if not _well(process)}

@@ -3,9 +3,7 @@ import sys
 
 import pytest
 
-from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule
-from lightning_skills.phases.options import SkillRLOptions
 from lightning_skills.plugins import resolve
 from methods import sac, spirl
 
@@ -31,8 +29,3 @@ def test_sac_is_entropy_regularised_on_primitive_actions():
     assert (options.policy, options.regulariser, options.target_divergence) == ("scratch", "entropy", None)
     assert options.bound == 1.0
     assert sac.METHOD.requires == frozenset()
-
-
-def test_unknown_choices_are_named():
-    with pytest.raises(InputError, match="kl_estimator is 'exact'; choose one of analytic, sampled"):
-        SkillRLOptions(kl_estimator="exact")
