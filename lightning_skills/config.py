@@ -39,9 +39,8 @@ MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "resume"
 class CollectOptions:
     """How an online phase steps its environment."""
 
-    worlds: int = at_least(
-        1, 1
-    )  # worlds stepped together on each rank; more of them are faster and make the data staler
+    # Worlds stepped together on each rank; more of them are faster and make the data staler
+    worlds: int = at_least(1, 1)
 
 
 @dataclass(frozen=True)

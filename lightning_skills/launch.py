@@ -24,6 +24,24 @@ def one_of_several() -> bool:
     return "RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
 
 
+def rank_variables(size: int) -> list[dict[str, str]]:
+    """For each of so many processes on this machine, the environment variables by which they find one another.
+
+    They are torchrun's.
+    """
+    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    own = [{"RANK": rank, "LOCAL_RANK": rank, **shared} for rank in range(size)]
+    return [{key: str(value) for key, value in variables.items()} for variables in own]
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 def run_job(words: Sequence[str]) -> int:
     """Run ``train`` with these words in a process of its own; returns its exit status."""
     process = _start(words, {})
@@ -39,11 +57,7 @@ def run_ranks(words: Sequence[str], size: int) -> int:
     Returns:
         The exit status of all, or of the first that failed.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [_start(words, {"RANK": rank, "LOCAL_RANK": rank, **shared}) for rank in range(size)]
+    ranks = [_start(words, variables) for variables in rank_variables(size)]
     with _forwarding_signals(ranks):
         while all(process.poll() in (None, 0) for process in ranks) and any(
             process.poll() is None for process in ranks
@@ -68,19 +82,19 @@ def run_ranks(words: Sequence[str], size: int) -> int:
 
 
 def _well(process: subprocess.Popen) -> bool:
-    return process.poll() is None or _status(process.poll() or 0) in {0, *STOPPED}
+    return _status(process.poll() or 0) in {0, *STOPPED}
 
 
 def _status(returned: int) -> int:
     return returned if returned >= 0 else 128 - returned
 
 
-def _start(words: Sequence[str], variables: Mapping[str, object]) -> subprocess.Popen:
+def _start(words: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen:
     # In a session of its own, so that a Ctrl-C reaches it once, through us, and it can write its checkpoint.
     return subprocess.Popen(
         [sys.executable, "-m", "lightning_skills", "train", *words],
         start_new_session=True,
-        env=os.environ | {key: str(value) for key, value in variables.items()},
+        env=os.environ | variables,
     )
 
 

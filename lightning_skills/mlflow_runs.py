@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lightning_skills.errors import InputError
-from lightning_skills.mlflow_store import database, locate, reached
+from lightning_skills.mlflow_store import RUNS_DIR, client, locate, reached
 from lightning_skills.recorded import RecordedRun, Row, describes_run
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 PREFIX = "mlflow:"
 """``mlflow:EXPERIMENT`` stands for the runs of an experiment."""
-RUNS_DIR = Path("runs")
-"""Where the database is unless told otherwise, as for ``train.py``."""
 HINT = "start it, or give another uri="
 SUMMARY = "summary.json"
 PHASE, PARENT = "phase", "mlflow.parentRunId"
@@ -49,14 +47,9 @@ def find_mlflow_runs(experiments: Sequence[str], uri: str | None = None) -> list
         InputError: if MLflow cannot be used there, or it has no such experiment or no run in it.
     """
     uri = locate(uri, RUNS_DIR)
-    file = database(uri)
-    if file is not None and not file.is_file():  # MLflow would make one
-        raise InputError(f"no MLflow database at {file}; give uri=, or set MLFLOW_TRACKING_URI")
     with reached(uri, HINT):
-        from mlflow.tracking import MlflowClient
-
-        client = MlflowClient(uri)
-        return [run for name in dict.fromkeys(experiments) for run in _read_experiment(client, uri, name)]
+        store = client(uri, "uri=")
+        return [run for name in dict.fromkeys(experiments) for run in _read_experiment(store, uri, name)]
 
 
 def option(text: str) -> Any:

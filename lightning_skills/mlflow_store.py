@@ -5,9 +5,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lightning_skills.errors import InputError
 
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+RUNS_DIR = Path("runs")
+"""Where the database is unless told otherwise, as for ``train.py``."""
 DATABASE = "sqlite:///"
 """What the tracking URI of a database file begins with."""
 ENVIRONMENT = {
@@ -28,6 +34,24 @@ def locate(uri: str | None, runs_dir: Path) -> str:
 def database(uri: str) -> Path | None:
     """The file of a database; None if the URI is a server's."""
     return Path(uri.removeprefix(DATABASE)) if uri.startswith(DATABASE) else None
+
+
+def client(uri: str, give: str) -> "MlflowClient":
+    """A client for reading.
+
+    Args:
+        uri: The tracking URI.
+        give: How another one is given, for the error.
+
+    Raises:
+        InputError: if the URI is that of a database which is not there; MLflow would make one.
+    """
+    file = database(uri)
+    if file is not None and not file.is_file():
+        raise InputError(f"no MLflow database at {file}; give {give}, or set MLFLOW_TRACKING_URI")
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri)
 
 
 @contextmanager

@@ -16,17 +16,16 @@ from omegaconf import OmegaConf
 
 from lightning_skills.config import Run, RunConfig, folder_name
 from lightning_skills.errors import InputError
-from lightning_skills.mlflow_store import database, locate, reached
+from lightning_skills.mlflow_store import client, locate, reached
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
     from lightning_skills.phases.base import PhaseModule
 
 PREFIX = "models:"
 CONFIG = "run.yaml"
 LATEST = "latest"
 PLACE = re.compile(r"models:/([^/:'\"]+)/(\d+|latest)")
+GIVE = "a tracking URI"
 HINT = "start it, or give another tracking URI"
 
 
@@ -88,7 +87,7 @@ def find(place: str, uri: str) -> str:
         raise InputError(f"cannot read {place!r}; write models:/NAME/VERSION or models:/NAME/latest")
     name, version = match.groups()
     with reached(uri, HINT):
-        found = _client(uri).search_model_versions(f"name = '{name}'")
+        found = client(uri, GIVE).search_model_versions(f"name = '{name}'")
     numbers = sorted(int(each.version) for each in found)
     number = numbers[-1] if version == LATEST and numbers else version
     if str(number) not in map(str, numbers):
@@ -107,7 +106,7 @@ def fetch(place: str, uri: str) -> Path:
     with reached(uri, HINT):
         from mlflow.artifacts import download_artifacts
 
-        source = _client(uri).get_model_version_download_uri(name, number)
+        source = client(uri, GIVE).get_model_version_download_uri(name, number)
         return Path(download_artifacts(artifact_uri=source, dst_path=mkdtemp(dir=_kept().name), tracking_uri=uri))
 
 
@@ -115,15 +114,6 @@ def fetch(place: str, uri: str) -> Path:
 def _kept() -> TemporaryDirectory:
     """Holds what was fetched; goes with the process."""
     return TemporaryDirectory()
-
-
-def _client(uri: str) -> "MlflowClient":
-    file = database(uri)
-    if file is not None and not file.is_file():  # MLflow would make one
-        raise InputError(f"no MLflow database at {file}; give a tracking URI, or set MLFLOW_TRACKING_URI")
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(uri)
 
 
 def _is_latest(source: str) -> bool:

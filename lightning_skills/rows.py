@@ -90,7 +90,7 @@ class Rows(Callback):
 
     def _write(self, trainer: Trainer, module: PhaseModule) -> None:
         now, position = time.monotonic(), self._position(module)
-        means = torch.stack([value / self._count for value in self._sums.values()]).cpu()
+        means = torch.tensor([(value / self._count).item() for value in self._sums.values()], dtype=torch.float64)
         metrics = dict(zip(self._sums, (total(means) / module.context.world_size).tolist(), strict=True))
         diverged = [key for key, value in metrics.items() if not math.isfinite(value)]
         if diverged:

@@ -14,7 +14,6 @@ import csv
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from lightning_skills.checkpoint import Checkpoints, Interrupted, newest
 from lightning_skills.command import train
 from lightning_skills.config import Run
 from lightning_skills.evaluation.rollouts import final_rollout
+from lightning_skills.launch import rank_variables
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import execute
 
@@ -162,13 +162,8 @@ def run_forked(words: Sequence[str], ranks: int = 1, kill: Kill | None = None) -
     Returns:
         Their exit codes, negative for a signal. Ranks that wait for a dead one are ended.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        shared = {"WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1"}
-        shared["MASTER_PORT"] = free.getsockname()[1]
     processes: list[ForkServerProcess] = []
-    for rank in range(ranks):
-        variables = {"RANK": rank, "LOCAL_RANK": rank, **shared} if ranks > 1 else {}
+    for variables in rank_variables(ranks) if ranks > 1 else [{}]:
         processes.append(FORKS.Process(target=_train, args=(list(words), variables, kill)))
         processes[-1].start()
     for process in processes:
@@ -178,10 +173,10 @@ def run_forked(words: Sequence[str], ranks: int = 1, kill: Kill | None = None) -
     return [process.exitcode or 0 for process in processes]
 
 
-def _train(words: list[str], variables: Mapping[str, object], kill: Kill | None) -> None:
-    os.environ.update({key: str(value) for key, value in variables.items()})
+def _train(words: list[str], variables: Mapping[str, str], kill: Kill | None) -> None:
+    os.environ.update(variables)
     torch.set_num_threads(1)
-    if kill is not None and kill.rank == variables.get("RANK", 0):
+    if kill is not None and kill.rank == int(variables.get("RANK", 0)):
         _arm(kill)
     sys.exit(train(words))
 

@@ -8,13 +8,10 @@ from pathlib import Path
 from lightning_skills import config, models
 from lightning_skills.artefacts import Artefact
 from lightning_skills.errors import InputError
-from lightning_skills.mlflow_store import locate
+from lightning_skills.mlflow_store import RUNS_DIR, locate
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.plugins import Phase
-
-RUNS_DIR = Path("runs")
-"""Where the database of models is unless told otherwise, as for ``train.py``."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,3 @@
-import socket
-
 import numpy as np
 import pytest
 
@@ -22,10 +20,3 @@ def point_data(tmp_path):
         return trajectories.write(tmp_path / "data_set", {"made": "by hand"}, pieces)
 
     return make
-
-
-@pytest.fixture
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

@@ -101,6 +101,7 @@ def test_a_folder_with_another_config(tmp_path, capsys):
         (["method=spirl", "env=maze", "env.radius=-1"], "env.radius is -1.0; it must be positive"),
         (["method=spirl", "env=maze", "env.data.workers=0"], "env.data.workers is 0; it must be at least 1"),
         (["method=spirl", "env=maze", "method.rl.kl_estimator=exact"], "method.rl.kl_estimator is 'exact'; choose one"),
+        (["method=spirl", "env=maze", "method.rl.regulariser=kl"], "method.rl.regulariser is 'kl'; choose one"),
         (["method=spirl", "env=maze", "method.skills.batch_size=0"], "method.skills.batch_size is 0"),
         (["method=spirl", "env=maze", "method.skills.updates=-1"], "method.skills.updates is -1"),
         (["method=spirl", "env=maze", "method.skills.horizon=0"], "method.skills.horizon is 0"),

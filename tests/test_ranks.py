@@ -18,6 +18,7 @@ from lightning_skills.checkpoint import Checkpoints, newest
 from lightning_skills.command import train
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.errors import InputError
+from lightning_skills.launch import free_port, rank_variables
 from lightning_skills.phases.base import PhaseContext, PhaseModule, Update
 from lightning_skills.testing import FORKS, Kill, run_forked
 
@@ -51,8 +52,9 @@ def step_on_rank(rank, port, folder):
     distributed.destroy_process_group()
 
 
-def test_a_step_moves_by_the_mean_gradient_and_averages_running_statistics(tmp_path, free_port):
-    ranks = [FORKS.Process(target=step_on_rank, args=(rank, free_port, tmp_path)) for rank in (0, 1)]
+def test_a_step_moves_by_the_mean_gradient_and_averages_running_statistics(tmp_path):
+    port = free_port()
+    ranks = [FORKS.Process(target=step_on_rank, args=(rank, port, tmp_path)) for rank in (0, 1)]
     for process in ranks:
         process.start()
     for process in ranks:
@@ -74,7 +76,7 @@ def train_and_keep(words, variables, folder):
         original(self, trainer, module)
 
     Checkpoints.on_train_end = on_train_end
-    os.environ.update({key: str(value) for key, value in variables.items()})
+    os.environ.update(variables)
     sys.exit(train(words))
 
 
@@ -84,13 +86,9 @@ def load_rows(checkpoints):
     return {name: replay._storage.get(slice(0, len(replay)))["observation"] for name, replay in replays.items()}
 
 
-def test_weights_are_equal_on_all_ranks_and_data_are_not(tmp_path, free_port):
+def test_weights_are_equal_on_all_ranks_and_data_are_not(tmp_path):
     words = [*SPIRL, *TWO, f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path / 'data'}"]
-    shared = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port}
-    ranks = [
-        FORKS.Process(target=train_and_keep, args=(words, {"RANK": rank, "LOCAL_RANK": rank, **shared}, tmp_path))
-        for rank in (0, 1)
-    ]
+    ranks = [FORKS.Process(target=train_and_keep, args=(words, variables, tmp_path)) for variables in rank_variables(2)]
     for process in ranks:
         process.start()
     for process in ranks:

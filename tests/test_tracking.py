@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from lightning_skills import tracking
 from lightning_skills.errors import InputError
+from lightning_skills.launch import free_port
 from lightning_skills.tracking import MetricsCsv, MLflowTracker
 
 PARAMS = {"method": {"name": "spirl", "layers": [128, 128]}, "long": "x" * 5000, "seed": 0, "skills": None}
@@ -159,12 +160,6 @@ def runs_dir(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _no_uri_from_outside(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class Server:

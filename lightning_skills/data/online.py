@@ -136,9 +136,9 @@ class OnlineData(LightningDataModule):
         transitions = transitions.set("next", following.select(*keys))
         with torch.no_grad():
             self.replays[into].extend(self.module.annotate(transitions))
-        frames, transitions = total(torch.tensor([int(columns[2].sum()), len(columns[2])])).tolist()
+        frames, count = total(torch.tensor([int(columns[2].sum()), len(columns[2])])).tolist()
         self.module.env_frames += frames
-        self.module.transitions += transitions
+        self.module.transitions += count
 
     def save(
         self, folder: Path, previous: tuple[Path, dict[str, int]] | None

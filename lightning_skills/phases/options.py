@@ -27,7 +27,7 @@ class PretrainOptions:
 class SkillPretrainOptions(PretrainOptions):
     """Options of :class:`lightning_skills.phases.skill_pretrain.SkillPretrainModule`."""
 
-    # A policy given z (later code); "open_loop": an LSTM (paper); "conditioned": app. D
+    # "closed_loop": a policy given z (later code); "open_loop": an LSTM (paper); "conditioned": app. D
     decoder: str = one_of(DECODERS, "closed_loop")
     horizon: int = at_least(1, 10)  # primitive steps per skill (paper, app. B)
     latent_dim: int = at_least(1, 10)  # length of z (paper, app. B)
@@ -39,7 +39,7 @@ class SkillPretrainOptions(PretrainOptions):
     past_actions: int | None = one_of((0, 1), None)
     # An open-loop decoder learns its first action and state (code; at the paper's time: zeros)
     trained_start: bool = True
-    # Of the posterior's sample; "kl": of the posterior, mean over dimensions (code, a flag)
+    # "nll": of the posterior's sample; "kl": of the posterior, mean over dimensions (code, a flag)
     prior_estimator: str = one_of(("nll", "kl"), "nll")
     beta: float = at_least(0, 1e-2)  # weight of the KL to N(0, 1) (paper, app. B: maze 1e-2, kitchen 5e-4)
     # Mean KL per dimension at which beta is learned to hold it (code, unused there)
@@ -73,7 +73,7 @@ class SkillRLOptions:
     # "prior": KL to the skill prior (paper, Alg. 1); "entropy": SAC
     regulariser: str = one_of(("prior", "entropy"), "prior")
     target_divergence: float | None = 1.0  # delta (paper, app. C: maze 1, kitchen 5); None: dim(A), SAC's heuristic
-    # "sampled": 10 samples clamped to +-100 (code); same expectation
+    # "analytic": exact; "sampled": 10 samples clamped to +-100 (code); same expectation
     kl_estimator: str = one_of(("analytic", "sampled"), "analytic")
     initial_alpha: float = positive(1.0)  # code
     lr: float = positive(3e-4)  # Adam, for policy, critics and alpha (paper, app. C)
