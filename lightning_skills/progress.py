@@ -1,5 +1,6 @@
 """The progress bar of a phase, in env frames (updates for an offline phase)."""
 
+import sys
 import time
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,11 +10,24 @@ from lightning_skills.phases.base import PhaseModule
 from lightning_skills.rows import Rows
 
 REFRESH_SECONDS = 0.5
+LINE_SECONDS = 30.0
 SHOWN = {"train/return": "return", "train/success": "success", "loss": "loss"}
+
+
+class Lines(tqdm):
+    """A bar for a file: every state that is shown is a line of its own, since a file is not overwritten."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Write the bar and end the line."""
+        self.fp.write(f"{msg or self}\n")
+        self.fp.flush()
+        return True
 
 
 class Progress(Callback):
     """Shows how far the phase is, how fast it goes and how well it does.
+
+    In a terminal it moves twice a second; into a file it writes a line every half minute.
 
     Args:
         phase: Name shown in front.
@@ -25,6 +39,9 @@ class Progress(Callback):
         self._phase, self._unit, self._rows = phase, unit, rows
         self._bar: tqdm | None = None
         self._next = 0.0
+        terminal = sys.stderr.isatty()
+        self._style = tqdm if terminal else Lines
+        self._seconds = REFRESH_SECONDS if terminal else LINE_SECONDS
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar where the phase stands."""
@@ -32,14 +49,14 @@ class Progress(Callback):
         if trainer.is_global_zero:
             done, total = pl_module.progress()
             scale = total >= 10_000
-            self._bar = tqdm(
+            self._bar = self._style(
                 total=total, initial=done, desc=self._phase, unit=f" {self._unit}", unit_scale=scale, dynamic_ncols=True
             )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        """Move the bar, at most twice a second."""
+        """Move the bar, if it is time."""
         if self._bar is not None and time.monotonic() >= self._next:
-            self._next = time.monotonic() + REFRESH_SECONDS
+            self._next = time.monotonic() + self._seconds
             self._show(pl_module)
 
     def _show(self, module: LightningModule) -> None:

@@ -11,7 +11,7 @@ CHECKS = (
     [*PYTHON, "ruff", "check"],
     [*PYTHON, "ruff", "format", "--check"],
     [*PYTHON, "mypy"],
-    [*PYTHON, "pytest", "--durations=15", *sys.argv[1:]],
+    [*PYTHON, "pytest", "--numprocesses=auto", "--dist=worksteal", "--durations=15", *sys.argv[1:]],
 )
 
 for check in CHECKS:

@@ -1,7 +1,16 @@
+import os
+
 import numpy as np
 import pytest
+import torch
 
 from lightning_skills.data import trajectories
+
+
+def pytest_configure():
+    """One thread in this process and in those it starts: on small nets and busy cores, two take far longer."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
