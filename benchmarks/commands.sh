@@ -11,3 +11,6 @@ python -m benchmarks.collect runs benchmarks/results/maze_small20
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
 python -m benchmarks.throughput --threads 2
+
+# docs/benchmarks.md: frames/s of the kitchen against FrankaKitchen, on one and on two threads, whole and lean model.
+python -m benchmarks.kitchen
