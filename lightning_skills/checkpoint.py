@@ -2,10 +2,11 @@
 
 ``checkpoints/<phase>/updates_<n>/`` holds Lightning's ``model.ckpt`` (written by rank 0, plain values only), a folder
 ``rank_<k>/`` per process and, last of all, ``COMPLETE``. It is written beside its final name, flushed to disk and
-renamed, and only then is the previous one removed: a kill at any moment leaves a complete checkpoint.
+renamed, and only then are others removed, all but the best: a kill at any moment leaves a complete checkpoint.
 """
 
 import json
+import math
 import os
 import random
 import shutil
@@ -26,11 +27,13 @@ from torch import Tensor
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
 from lightning_skills.errors import InputError
+from lightning_skills.evaluation.interim import InterimEvaluation
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest
 from lightning_skills.rows import Rows
 
 FORMAT = 1
+SCORE = "evaluation.json"
 Data = OfflineData | OnlineData
 
 
@@ -72,14 +75,31 @@ def restore_random_streams(streams: Mapping[str, Tensor]) -> None:
     random.setstate((int(version), words, None if gauss_next != gauss_next else gauss_next))
 
 
+def complete(folder: Path) -> list[Path]:
+    """The complete checkpoints in a phase's folder, oldest first."""
+    names = [path.parent for path in folder.glob("updates_*/COMPLETE") if not path.parent.name.endswith(".tmp")]
+    return sorted(names, key=lambda path: int(path.name.split("_")[1]))
+
+
 def newest(folder: Path) -> Path | None:
     """The newest complete checkpoint in a phase's folder."""
-    complete = [path.parent for path in folder.glob("updates_*/COMPLETE") if not path.parent.name.endswith(".tmp")]
-    return max(complete, key=lambda path: int(path.name.split("_")[1]), default=None)
+    return next(reversed(complete(folder)), None)
+
+
+def best(folder: Path) -> tuple[Path | None, float]:
+    """The complete checkpoint whose interim evaluation had the highest return, the first of equals, and that return."""
+    scored = [(path, _return(path)) for path in complete(folder) if (path / SCORE).exists()]
+    return max(scored, key=lambda pair: pair[1], default=(None, -math.inf))
+
+
+def _return(path: Path) -> float:
+    return json.loads((path / SCORE).read_text())["eval/return"]
 
 
 class Checkpoints(Callback):
-    """Writes a phase's checkpoints: every so often, when a signal asks to stop, and at the end.
+    """Writes a phase's checkpoints: every so often, after its best evaluation, when a signal asks to stop, at the end.
+
+    Two are kept: the newest and the best.
 
     Args:
         folder: Of this phase, ``<run>/checkpoints/<phase>``.
@@ -87,6 +107,7 @@ class Checkpoints(Callback):
         data: The phase's data module.
         rows: The phase's metrics.
         every_minutes: Between checkpoints.
+        evaluation: Says how good an online phase is; None in an offline one.
         reshard: Whether to go on from a checkpoint of another number of ranks.
     """
 
@@ -97,10 +118,11 @@ class Checkpoints(Callback):
         data: Data,
         rows: Rows,
         every_minutes: float,
+        evaluation: InterimEvaluation | None = None,
         reshard: bool = False,
     ) -> None:
         self._folder, self._owner, self._data, self._rows = folder, {"format": FORMAT, **owner}, data, rows
-        self._reshard = reshard
+        self._evaluation, self._reshard = evaluation, reshard
         self._every = every_minutes * 60
         self._last = time.monotonic()
         self._previous: tuple[Path, dict[str, int]] | None = None
@@ -156,7 +178,7 @@ class Checkpoints(Callback):
         return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
     def save(self, trainer: Trainer, module: PhaseModule) -> None:
-        """Write a checkpoint and drop the one before.
+        """Write a checkpoint and drop the others but the best.
 
         Raises:
             InputError: if it cannot be written (disk full, read-only); the previous checkpoint stays whole.
@@ -175,12 +197,15 @@ class Checkpoints(Callback):
             trainer.strategy.barrier()
             if trainer.is_global_zero:
                 (beside / "owner.json").write_text(json.dumps(self._owner))
+                if score := self._evaluated(module):
+                    (beside / SCORE).write_text(json.dumps(score))
                 (beside / "COMPLETE").touch()
                 flush(beside)
                 beside.rename(target)
                 flush(self._folder)
+                kept = (target, best(self._folder)[0])
                 for old in self._folder.glob("updates_*"):
-                    if old != target:
+                    if old not in kept:
                         shutil.rmtree(old)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(beside, ignore_errors=True)
@@ -228,12 +253,20 @@ class Checkpoints(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Save when it is time; after a signal, save and stop. What one rank is asked for, all do."""
         assert isinstance(pl_module, PhaseModule)
-        due = time.monotonic() - self._last >= self._every
+        due = time.monotonic() - self._last >= self._every or self._better(pl_module)
         signum, due = highest(torch.tensor([self._signal or 0, due])).tolist()
         if signum or due:
             self.save(trainer, pl_module)
         if signum:
             raise Interrupted(signum)
+
+    def _evaluated(self, module: PhaseModule) -> dict[str, float] | None:
+        """What the evaluation said that was made just now; None if none was, or on another rank than 0."""
+        return self._evaluation.results(module.updates) if self._evaluation else None
+
+    def _better(self, module: PhaseModule) -> bool:
+        score = self._evaluated(module)
+        return score is not None and score["eval/return"] > best(self._folder)[1]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the finished phase."""

@@ -225,19 +225,19 @@ class Pipeline:
         csv = MetricsCsv(self._directory / "metrics.csv") if self._ranks.zero else None
         every = options.every_frames if online else options.every_updates
         rows = Rows(phase.name, csv, every, data if isinstance(data, OnlineData) else None)
+        folder = self._directory / "evaluations" / phase.name
+        evaluation = InterimEvaluation(self._config.evaluation, self.worlds, rows, folder) if online else None
         checkpoints = Checkpoints(
             self._directory / "checkpoints" / phase.name,
             self._owner(phase),
             data,
             rows,
             self._config.checkpoint.every_minutes,
+            evaluation,
             self._config.resume.reshard,
         )
         # The order is the order of work after an update: what a checkpoint must hold comes before it.
-        callbacks: list[Callback] = [rows]
-        if online:
-            folder = self._directory / "evaluations" / phase.name
-            callbacks.append(InterimEvaluation(self._config.evaluation, self.worlds, rows, folder))
+        callbacks: list[Callback] = [rows, *([evaluation] if evaluation else [])]
         if options.progress and self._ranks.zero:
             callbacks.append(Progress(phase.name, "env frames" if online else "updates", rows))
         trainer = Trainer(
