@@ -11,3 +11,7 @@ python -m benchmarks.collect runs benchmarks/results/maze_small20
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
 python -m benchmarks.throughput --threads 2
+
+# docs/benchmarks.md: what tracking costs, and what a checkpoint of a replay buffer writes.
+python -m benchmarks.tracking
+python -m benchmarks.checkpoints

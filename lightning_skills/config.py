@@ -41,6 +41,8 @@ class CollectOptions:
 
     # Worlds stepped together on each rank; more of them are faster and make the data staler
     worlds: int = at_least(1, 1)
+    # Worlds step in the background while the learner updates; each action is chosen one step's updates earlier
+    ahead: bool = False
 
 
 @dataclass(frozen=True)
