@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# README, "A maze that flat RL cannot solve": SPiRL and SAC after the same 100 000 env frames, seeds 0-2.
+# README, "A maze that flat RL cannot solve": SPiRL and SAC after the same 150 000 env frames, seeds 0-2.
 python train.py -m method=spirl,sac env=maze env.task=small20 seed=0,1,2
 python -m benchmarks.collect runs benchmarks/results/maze_small20
 
