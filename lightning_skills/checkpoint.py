@@ -2,10 +2,11 @@
 
 ``checkpoints/<phase>/updates_<n>/`` holds Lightning's ``model.ckpt`` (written by rank 0, plain values only), a folder
 ``rank_<k>/`` per process and, last of all, ``COMPLETE``. It is written beside its final name, flushed to disk and
-renamed, and only then is the previous one removed: a kill at any moment leaves a complete checkpoint.
+renamed, and only then are others removed, all but the best: a kill at any moment leaves a complete checkpoint.
 """
 
 import json
+import math
 import os
 import random
 import shutil
@@ -13,6 +14,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -26,11 +28,15 @@ from torch import Tensor
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
 from lightning_skills.errors import InputError
+from lightning_skills.evaluation.interim import InterimEvaluation
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest
 from lightning_skills.rows import Rows
 
 FORMAT = 1
+DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SafetensorError, UnpicklingError)
+"""What reading a file that is not as it was written may raise."""
+SCORE = "evaluation.json"
 Data = OfflineData | OnlineData
 
 
@@ -72,14 +78,31 @@ def restore_random_streams(streams: Mapping[str, Tensor]) -> None:
     random.setstate((int(version), words, None if gauss_next != gauss_next else gauss_next))
 
 
+def complete(folder: Path) -> list[Path]:
+    """The complete checkpoints in a phase's folder, oldest first."""
+    names = [path.parent for path in folder.glob("updates_*/COMPLETE") if not path.parent.name.endswith(".tmp")]
+    return sorted(names, key=lambda path: int(path.name.split("_")[1]))
+
+
 def newest(folder: Path) -> Path | None:
     """The newest complete checkpoint in a phase's folder."""
-    complete = [path.parent for path in folder.glob("updates_*/COMPLETE") if not path.parent.name.endswith(".tmp")]
-    return max(complete, key=lambda path: int(path.name.split("_")[1]), default=None)
+    return next(reversed(complete(folder)), None)
+
+
+def best(folder: Path) -> tuple[Path | None, float]:
+    """The complete checkpoint whose interim evaluation had the highest return, the first of equals, and that return."""
+    scored = [(path, _return(path)) for path in complete(folder) if (path / SCORE).exists()]
+    return max(scored, key=lambda pair: pair[1], default=(None, -math.inf))
+
+
+def _return(path: Path) -> float:
+    return json.loads((path / SCORE).read_text())["eval/return"]
 
 
 class Checkpoints(Callback):
-    """Writes a phase's checkpoints: every so often, when a signal asks to stop, and at the end.
+    """Writes a phase's checkpoints: every so often, after its best evaluation, when a signal asks to stop, at the end.
+
+    Two are kept: the newest and the best.
 
     Args:
         folder: Of this phase, ``<run>/checkpoints/<phase>``.
@@ -87,6 +110,7 @@ class Checkpoints(Callback):
         data: The phase's data module.
         rows: The phase's metrics.
         every_minutes: Between checkpoints.
+        evaluation: Says how good an online phase is; None in an offline one.
         reshard: Whether to go on from a checkpoint of another number of ranks.
     """
 
@@ -97,10 +121,11 @@ class Checkpoints(Callback):
         data: Data,
         rows: Rows,
         every_minutes: float,
+        evaluation: InterimEvaluation | None = None,
         reshard: bool = False,
     ) -> None:
         self._folder, self._owner, self._data, self._rows = folder, {"format": FORMAT, **owner}, data, rows
-        self._reshard = reshard
+        self._evaluation, self._reshard = evaluation, reshard
         self._every = every_minutes * 60
         self._last = time.monotonic()
         self._previous: tuple[Path, dict[str, int]] | None = None
@@ -114,17 +139,29 @@ class Checkpoints(Callback):
             Its ``model.ckpt`` for Lightning, or None if there is no checkpoint.
 
         Raises:
-            InputError: if it belongs to something else; the difference is listed.
+            InputError: if it belongs to something else (the difference is listed), or cannot be read.
         """
         path = newest(self._folder)
         if path is None:
             return None
+        try:
+            self._restore(path)
+            # Lightning reads it later, in the middle of its own start.
+            torch.load(path / "model.ckpt", map_location="cpu", weights_only=True)
+        except DAMAGED as error:
+            raise InputError(
+                f"checkpoint {path} is damaged ({type(error).__name__}); "
+                f"delete this folder to go on from an older one, or to begin the phase anew"
+            ) from None
+        return path / "model.ckpt"
+
+    def _restore(self, path: Path) -> None:
         there = json.loads((path / "owner.json").read_text())
         different = {key for key in there.keys() | self._owner.keys() if there.get(key) != self._owner.get(key)}
         differences = [f"{key} {there.get(key)!r} there, {self._owner.get(key)!r} here" for key in sorted(different)]
         if different == {"world_size"} and self._reshard:
             self._deal(path, there["world_size"])
-            return path / "model.ckpt"
+            return
         if different == {"world_size"}:
             differences.append("resume.reshard=true goes on all the same, not bit-exactly")
         if differences:
@@ -139,7 +176,6 @@ class Checkpoints(Callback):
         if isinstance(self._data, OnlineData):
             self._data.restore(state["data"], tensors, rank)
             self._previous = (rank, state["data"]["written"])
-        return path / "model.ckpt"
 
     def _deal(self, path: Path, size: int) -> None:
         """Go on from so many other ranks: rank 0's progress, all their transitions, new worlds and random streams."""
@@ -156,7 +192,7 @@ class Checkpoints(Callback):
         return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
     def save(self, trainer: Trainer, module: PhaseModule) -> None:
-        """Write a checkpoint and drop the one before.
+        """Write a checkpoint and drop the others but the best.
 
         Raises:
             InputError: if it cannot be written (disk full, read-only); the previous checkpoint stays whole.
@@ -175,12 +211,15 @@ class Checkpoints(Callback):
             trainer.strategy.barrier()
             if trainer.is_global_zero:
                 (beside / "owner.json").write_text(json.dumps(self._owner))
+                if score := self._evaluated(module):
+                    (beside / SCORE).write_text(json.dumps(score))
                 (beside / "COMPLETE").touch()
                 flush(beside)
                 beside.rename(target)
                 flush(self._folder)
+                kept = (target, best(self._folder)[0])
                 for old in self._folder.glob("updates_*"):
-                    if old != target:
+                    if old not in kept:
                         shutil.rmtree(old)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(beside, ignore_errors=True)
@@ -228,12 +267,20 @@ class Checkpoints(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Save when it is time; after a signal, save and stop. What one rank is asked for, all do."""
         assert isinstance(pl_module, PhaseModule)
-        due = time.monotonic() - self._last >= self._every
+        due = time.monotonic() - self._last >= self._every or self._better(pl_module)
         signum, due = highest(torch.tensor([self._signal or 0, due])).tolist()
         if signum or due:
             self.save(trainer, pl_module)
         if signum:
             raise Interrupted(signum)
+
+    def _evaluated(self, module: PhaseModule) -> dict[str, float] | None:
+        """What the evaluation said that was made just now; None if none was, or on another rank than 0."""
+        return self._evaluation.results(module.updates) if self._evaluation else None
+
+    def _better(self, module: PhaseModule) -> bool:
+        score = self._evaluated(module)
+        return score is not None and score["eval/return"] > best(self._folder)[1]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the finished phase."""
@@ -248,8 +295,10 @@ class Checkpoints(Callback):
 
 
 def flush(folder: Path) -> None:
-    """Force a folder and all that is in it to disk."""
+    """Force a folder and all that is in it to disk; what is linked from the last checkpoint is there."""
     for path in [folder, *folder.rglob("*")]:
+        if path.is_file() and path.stat().st_nlink > 1:
+            continue
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)

@@ -41,6 +41,8 @@ class CollectOptions:
 
     # Worlds stepped together on each rank; more of them are faster and make the data staler
     worlds: int = at_least(1, 1)
+    # Worlds step in the background while the learner updates; each action is chosen one step's updates earlier
+    ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class LoggingOptions:
     mlflow: bool = True
     tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, else sqlite in runs_dir
     experiment: str = "lightning_skills"
+    system_metrics: bool = True  # also CPU, memory and GPUs of the machine, to MLflow
     every_frames: int = at_least(1, 2_000)  # env frames a row of metrics.csv stands for, online phases
     every_updates: int = at_least(1, 100)  # updates a row stands for, offline phases
     progress: bool = True
@@ -224,7 +227,8 @@ def read(file: Path) -> Run:
         schema[key] = OmegaConf.structured(options)
         _writable(schema[key])
     try:
-        missing = flatten(plain(schema)).keys() - flatten(tree).keys() - {"sources"}
+        missing = {key for key in flatten(plain(schema)).keys() - flatten(tree).keys() if not may_change(key)}
+        missing.discard("sources")
         if missing:
             raise InputError(f"{folder}: {name} was written by another version: it lacks {min(missing)}")
         config = _freeze(cast(DictConfig, OmegaConf.merge(schema, tree)))

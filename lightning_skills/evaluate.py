@@ -19,7 +19,7 @@ from lightning_skills.trained import Trained
 
 PROTOCOL = ("episodes", "seed", "explore")
 """Options of the run's ``evaluation`` that may be others here."""
-OPTIONS = {**dict.fromkeys(PROTOCOL, ""), "record_video": "false", "out": "evaluation", "uri": ""}
+OPTIONS = {**dict.fromkeys(PROTOCOL, ""), "checkpoint": "", "record_video": "false", "out": "evaluation", "uri": ""}
 
 
 def main(words: Sequence[str]) -> int:
@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
     changed += [word for word in words if word.startswith("env.")]
     video = _video(options["record_video"], Path(options["out"]))
     quiet()
-    policy = trained.load(one_place(places), changed, options["uri"] or None)
+    policy = trained.load(one_place(places), changed, options["uri"] or None, options["checkpoint"] or None)
     env = policy.pipeline.probe
     if video is not None and env.film(env.observe()["observation"][:1]) is None:
         raise InputError(f"env {policy.run.env.name!r} cannot be filmed; leave out record_video")

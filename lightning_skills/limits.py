@@ -38,7 +38,7 @@ def positive(default: Value) -> Value:
     return _option(default, lambda value: 0 < value < math.inf, "it must be positive")
 
 
-def at_least(low: int, default: Value) -> Value:
+def at_least(low: float, default: Value) -> Value:
     """An option that is a finite number, ``low`` or more."""
     return _option(default, lambda value: low <= value < math.inf, f"it must be at least {low}")
 

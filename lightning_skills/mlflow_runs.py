@@ -36,8 +36,7 @@ def find_mlflow_runs(experiments: Sequence[str], uri: str | None = None) -> list
 
     A run is what :class:`~lightning_skills.tracking.MLflowTracker` writes: a parent with the config as its parameters
     and ``summary.json`` as an artifact, and a nested run with the metrics of each phase. Others are left out. A row
-    holds what was logged at one step, without the updates of an online phase, which MLflow is not told. The final
-    evaluation holds if MLflow calls the run finished.
+    holds what was logged at one step. The final evaluation holds if MLflow calls the run finished.
 
     Args:
         experiments: Names of experiments.
@@ -113,12 +112,14 @@ def _rows(client: "MlflowClient", phases: "Sequence[Run]") -> list[Row]:
         for key in phase.data.metrics:
             for point in client.get_metric_history(phase.info.run_id, key):
                 row = steps.setdefault(point.step, {**head, counter: str(point.step)})
-                row |= {key: _cell(point.value), "wall_s": repr(point.timestamp / 1000)}
+                row |= {key: _cell(key, point.value), "wall_s": repr(point.timestamp / 1000)}
         rows += [steps[step] for step in sorted(steps)]
     return rows
 
 
-def _cell(value: float) -> str:
+def _cell(key: str, value: float) -> str:
+    if key == "updates":
+        return str(int(value))
     # A database cannot hold an infinite value; MLflow writes the largest in its stead.
     return repr(math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value)
 

@@ -7,19 +7,17 @@ folder counts as a recorded run. Whatever else somebody put there is not looked 
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from lightning_skills.artefacts import Artefact
 from lightning_skills.config import Run, RunConfig, folder_name
 from lightning_skills.errors import InputError
 from lightning_skills.mlflow_store import client, locate, reached
-
-if TYPE_CHECKING:
-    from lightning_skills.phases.base import PhaseModule
 
 PREFIX = "models:"
 CONFIG = "run.yaml"
@@ -39,10 +37,10 @@ def model_name(run: Run, phase: str) -> str:
     return f"{run.method.name}-{folder_name(run.env.name, run.config.env.task)}-{phase}"
 
 
-def write(folder: Path, run: Run, phase: str, module: "PhaseModule") -> None:
-    """Lay out the model of a trained phase in an empty folder."""
+def write(folder: Path, run: Run, artefacts: Mapping[str, Artefact]) -> None:
+    """Lay out a model in an empty folder: the artefact of a trained phase, and those it was built from, by phase."""
     OmegaConf.save(OmegaConf.create(run.resolved()), folder / CONFIG)
-    for name, artefact in {**module.context.artefacts, phase: module.artefact()}.items():
+    for name, artefact in artefacts.items():
         artefact.save(folder / "artefacts" / name)
 
 

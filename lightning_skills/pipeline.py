@@ -32,7 +32,7 @@ from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
 from lightning_skills.rows import Rows
 from lightning_skills.run_folder import check_folder, claim_folder
-from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status
+from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status, unregistered
 
 Built = tuple[PhaseModule, OfflineData | OnlineData]
 
@@ -84,6 +84,7 @@ class Pipeline:
         if not left:
             if self._ranks.zero:
                 print(f"finished already: {self._directory}")
+                self._register_late()
             return
         with self._ranks.zero_first():
             dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
@@ -96,6 +97,8 @@ class Pipeline:
             tracker = self._open_tracker() if self._config.logging.mlflow and self._ranks.zero else None
             status: Status = "FAILED"
             try:
+                if tracker is not None:
+                    self._register_owed(tracker)
                 if tracker is not None and dataset is not None:
                     tracker.log_dataset(dataset.path, dataset.digest)
                 for phase in left:
@@ -118,10 +121,30 @@ class Pipeline:
             self._evaluate(phase, module)
         if last:  # before the artefact, by which a phase counts as finished
             close(self._run, self.probe, tracker)
-        if tracker is not None:
-            name = models.model_name(self._run, phase.name)
-            tracker.register(name, lambda folder: models.write(folder, self._run, phase.name, module))
         module.artefact().save(self._artefact_path(phase.name))
+        if tracker is not None:
+            self._register(phase, tracker)
+
+    def _register_late(self) -> None:
+        """Register the models that MLflow did not take while the run was training."""
+        if self._config.logging.mlflow and unregistered(self._directory):
+            with claim_folder(self._run):
+                tracker = self._open_tracker()
+                self._register_owed(tracker)
+                tracker.close("FINISHED")
+
+    def _register_owed(self, tracker: MLflowTracker) -> None:
+        owed = unregistered(self._directory)
+        for phase in self._run.method.phases:
+            if phase.name in owed and self._finished(phase):
+                self._register(phase, tracker)
+
+    def _register(self, phase: Phase, tracker: MLflowTracker) -> None:
+        def write(folder: Path) -> None:  # from the run's own files, whenever the server takes it
+            own = Artefact.load(self._artefact_path(phase.name), phase.yields)
+            models.write(folder, self._run, {**self._needed(phase), phase.name: own})
+
+        tracker.register(phase.name, models.model_name(self._run, phase.name), write)
 
     def _open_tracker(self) -> MLflowTracker:
         run, config = self._run, self._config
@@ -140,6 +163,7 @@ class Pipeline:
                 "seed": str(config.seed),
                 "world_size": str(self._ranks.size),
             },
+            system_metrics=config.logging.system_metrics,
         )
 
     def worlds(self, seeds: Sequence[int]) -> BatchEnv:
@@ -209,7 +233,9 @@ class Pipeline:
         if phase.data == "online":
             worlds = self._config.collect.worlds
             first = worlds * self._ranks.rank
-            return module, OnlineData(module, self.worlds(self._seeds(phase, first + worlds)[first:]))
+            return module, OnlineData(
+                module, self.worlds(self._seeds(phase, first + worlds)[first:]), self._config.collect.ahead
+            )
         assert dataset is not None
         return module, OfflineData(module, dataset)
 
@@ -225,19 +251,19 @@ class Pipeline:
         csv = MetricsCsv(self._directory / "metrics.csv") if self._ranks.zero else None
         every = options.every_frames if online else options.every_updates
         rows = Rows(phase.name, csv, every, data if isinstance(data, OnlineData) else None)
+        folder = self._directory / "evaluations" / phase.name
+        evaluation = InterimEvaluation(self._config.evaluation, self.worlds, rows, folder) if online else None
         checkpoints = Checkpoints(
             self._directory / "checkpoints" / phase.name,
             self._owner(phase),
             data,
             rows,
             self._config.checkpoint.every_minutes,
+            evaluation,
             self._config.resume.reshard,
         )
         # The order is the order of work after an update: what a checkpoint must hold comes before it.
-        callbacks: list[Callback] = [rows]
-        if online:
-            folder = self._directory / "evaluations" / phase.name
-            callbacks.append(InterimEvaluation(self._config.evaluation, self.worlds, rows, folder))
+        callbacks: list[Callback] = [rows, *([evaluation] if evaluation else [])]
         if options.progress and self._ranks.zero:
             callbacks.append(Progress(phase.name, "env frames" if online else "updates", rows))
         trainer = Trainer(
@@ -257,6 +283,8 @@ class Pipeline:
         if checkpoint is not None and self._ranks.zero:
             print(f"resumes at  {checkpoint.parent}", flush=True)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        if not module.updates:
+            raise InputError(f"phase {phase.name!r} ended without an update: its warm-up takes all of its frames")
 
     def _owner(self, phase: Phase) -> dict[str, Any]:
         config = self._config

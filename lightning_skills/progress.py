@@ -17,11 +17,10 @@ SHOWN = {"train/return": "return", "train/success": "success", "loss": "loss"}
 class Lines(tqdm):
     """A bar for a file: every state that is shown is a line of its own, since a file is not overwritten."""
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write the bar and end the line."""
         self.fp.write(f"{msg or self}\n")
         self.fp.flush()
-        return True
 
 
 class Progress(Callback):

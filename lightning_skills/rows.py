@@ -14,6 +14,9 @@ from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import total
 from lightning_skills.tracking import MetricsCsv
 
+UPDATES = "updates"
+"""The column of ``metrics.csv``; also what the loggers of an online phase are told beside its metrics."""
+
 
 class Rows(Callback):
     """Cuts training into stretches of equal length and writes one row for each.
@@ -32,6 +35,7 @@ class Rows(Callback):
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         self._stretch = 0
+        self._told = 0
         self._clock = (time.monotonic(), 0)
         self.latest: dict[str, float] = {}
 
@@ -79,9 +83,12 @@ class Rows(Callback):
         head: dict[str, float | int | str] = {
             "phase": self._phase,
             "env_frames": module.env_frames,
-            "updates": module.updates,
+            UPDATES: module.updates,
         }
         self._csv.append(head | {"wall_s": time.time()} | metrics)
+        if self._data is not None and module.updates != self._told:  # offline, they are the step
+            metrics = {UPDATES: module.updates, **metrics}
+            self._told = module.updates
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=self._position(module))
 

@@ -29,7 +29,7 @@ from tensordict import TensorDict
 
 from lightning_skills import checkpoint, config, plugins, trained
 from lightning_skills.artefacts import Artefact
-from lightning_skills.checkpoint import Checkpoints, Interrupted, newest
+from lightning_skills.checkpoint import Checkpoints, Interrupted, complete
 from lightning_skills.command import train
 from lightning_skills.config import Run
 from lightning_skills.evaluation.rollouts import final_rollout
@@ -214,9 +214,11 @@ def check_equal(undisturbed: Run, other: Run) -> None:
         same = artefacts(other)[phase]
         assert artefact.settings == same.settings, f"{method}: settings of {phase} differ after a resume"
         _check_tensors(artefact.tensors, same.tensors, f"{method}: {phase}")
-        last, again = (newest(run.directory / "checkpoints" / phase) for run in (undisturbed, other))
-        assert last is not None, f"{method}: {phase} left no checkpoint"
-        assert again is not None, f"{method}: {phase} left no checkpoint after a resume"
+        kept, theirs = (complete(run.directory / "checkpoints" / phase) for run in (undisturbed, other))
+        names = [path.name for path in kept]
+        assert names, f"{method}: {phase} left no checkpoint"
+        assert [path.name for path in theirs] == names, f"{method}: {phase} kept other checkpoints after a resume"
+        last, again = kept[-1], theirs[-1]
         files = sorted(path.relative_to(last) for path in last.rglob("*.safetensors"))
         assert files, f"{method}: {phase} saved no state"
         for file in files:  # buffers, random streams, environments

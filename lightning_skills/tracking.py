@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from numbers import Integral
@@ -28,6 +29,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_skills.config import flatten
 from lightning_skills.errors import InputError
 from lightning_skills.mlflow_store import database, locate, reached
+from lightning_skills.system_metrics import SystemMetrics
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -43,6 +45,8 @@ BUFFERED_METRICS = 100_000
 """Values kept while the server is away; the oldest go first, and all of them are in the CSV."""
 LONGEST_PAUSE = 300.0
 """Seconds between two attempts to reach a server that is away."""
+MLFLOW_FILE = "mlflow.json"
+"""In a run's folder: the ids of its MLflow runs, and each phase's model, null until it is registered."""
 MODEL = "model"
 """Folder among a run's artifacts."""
 PACKAGES = ("torch", "torchrl", "lightning", "mujoco")
@@ -124,13 +128,18 @@ class MLflowTracker:
     """The MLflow runs of one training run: a parent, and nested in it one run per phase.
 
     Made by :meth:`open`. Their ids lie in ``<run_dir>/mlflow.json``; the same folder opens the same runs again. Once
-    open, a server that fails is reported once on stderr and never stops training: metrics are kept and sent later.
+    open, a server that fails is reported once on stderr and never stops training: metrics and models are kept and sent
+    later.
     """
 
-    def __init__(self, server: "_Server", run_dir: Path, tags: Mapping[str, str]) -> None:
-        self._server, self._tags, self._run_dir = server, dict(tags), run_dir
-        self._file = run_dir / "mlflow.json"
+    def __init__(
+        self, server: "_Server", run_dir: Path, tags: Mapping[str, str], system: SystemMetrics | None = None
+    ) -> None:
+        self._server, self._tags, self._run_dir, self._system = server, dict(tags), run_dir, system
+        self._file = run_dir / MLFLOW_FILE
         self._phase_ids: dict[str, str] = {}
+        self._models: dict[str, str | None] = {}
+        self._unregistered: dict[str, tuple[str, Callable[[Path], None]]] = {}
         self._phase: PhaseLogger | None = None
         self._unsettled: list[tuple[PhaseLogger, Status]] = []
         self._run_id = ""
@@ -145,6 +154,7 @@ class MLflowTracker:
         run_name: str,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
+        system_metrics: bool = False,
     ) -> "MLflowTracker":
         """Start the parent run, or open it again.
 
@@ -156,6 +166,7 @@ class MLflowTracker:
             run_name: Shown name of the parent run.
             params: The resolved config, nested or flat; written when the run is new.
             tags: Tags of the parent and its phases; versions and the git commit are added.
+            system_metrics: Whether the phases also log how busy the machine is.
 
         Raises:
             InputError: if MLflow cannot be used there.
@@ -164,29 +175,33 @@ class MLflowTracker:
         with reached(uri, "start it, give another tracking URI, or set logging.mlflow=false"):
             with _database_lock(uri):
                 server = _Server(uri, experiment, runs_dir.absolute() / "mlartifacts")
-            tracker = cls(server, run_dir, {**tags, **_surroundings()})
+            system = SystemMetrics() if system_metrics else None
+            tracker = cls(server, run_dir, {**tags, **_surroundings()}, system)
             tracker._open_parent(run_name, params)
         return tracker
 
     def phase(self, name: str) -> "PhaseLogger":
-        """The logger of one phase; the phase before it is finished."""
+        """The logger of one phase, which owes a model from now on; the phase before it is finished."""
         self._end_phase("FINISHED")
-        self._phase = PhaseLogger(self._server, lambda: self._open_phase(name), self._run_dir, name)
+        self._register_models()
+        self._models[name] = None
+        self._save_ids()
+        self._phase = PhaseLogger(self._server, lambda: self._open_phase(name), self._run_dir, name, self._system)
         return self._phase
 
     def log_artifact(self, path: Path) -> None:
         """Copy a file to the parent run."""
         self._server.attempt(lambda: self._server.client.log_artifact(self._run_id, str(path)))
 
-    def register(self, name: str, write: Callable[[Path], None]) -> None:
-        """Register the next version of a model, kept by the run of the phase under way.
+    def register(self, phase: str, name: str, write: Callable[[Path], None]) -> None:
+        """Register the next version of a model when the phase ends, and again at the end of each phase until it is.
 
         Args:
+            phase: The phase whose run keeps it.
             name: Of the model; made if it is not there.
-            write: Writes the model's files into an empty folder.
+            write: Writes the model's files into an empty folder; called once for each attempt.
         """
-        assert self._phase is not None
-        self._phase.register(name, write)
+        self._unregistered[phase] = (name, write)
 
     def log_dataset(self, path: Path, digest: str) -> None:
         """Note on the parent run which data set it was trained on."""
@@ -202,13 +217,17 @@ class MLflowTracker:
         self._server.forgive()
         self._end_phase(status)
         self._server.attempt(lambda: self._server.client.set_terminated(self._run_id, status))
+        self._register_models()
+        for name, _ in self._unregistered.values():
+            print(f"not registered: model {name}; the same command tries again, of a finished run too", file=sys.stderr)
 
     def _open_parent(self, run_name: str, params: Mapping[str, Any]) -> None:
-        known = self._known_ids()
+        known = _read_ids(self._file)
         run = self._server.open_run(known["parent"], run_name, self._tags)
         self._run_id = run.info.run_id
         # Runs that were deleted, or are on another server, are begun anew with all their phases.
-        self._phase_ids = known["phases"] if self._run_id == known["parent"] else {}
+        if self._run_id == known["parent"]:
+            self._phase_ids, self._models = known["phases"], known["models"]
         self._save_ids()
         if not run.data.params:
             self._server.log_params(self._run_id, params)
@@ -227,18 +246,43 @@ class MLflowTracker:
         # A phase that ended while the server was away is tried again with the next one.
         self._unsettled = [(phase, outcome) for phase, outcome in self._unsettled if not phase.end(outcome)]
 
-    def _known_ids(self) -> dict[str, Any]:
-        if not self._file.exists():
-            return {"parent": None, "phases": {}}
-        try:
-            ids = json.loads(self._file.read_text())
-            return {"parent": ids["parent"], "phases": dict(ids["phases"])}
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{self._file} is damaged; delete it to track this run anew") from None
+    def _register_models(self) -> None:
+        for phase, (name, write) in list(self._unregistered.items()):
+            self._server.forgive()  # tried at once, however lately another call failed
+            if self._server.attempt(partial(self._register, phase, name, write)):
+                del self._unregistered[phase]
+
+    def _register(self, phase: str, name: str, write: Callable[[Path], None]) -> None:
+        run_id = self._phase_ids.get(phase, self._run_id)
+        with TemporaryDirectory() as folder:
+            write(Path(folder))
+            self._server.client.log_artifacts(run_id, folder, MODEL)
+        self._models[phase] = f"models:/{name}/{self._server.add_version(name, run_id)}"
+        self._save_ids()
+        print(f"registered  {self._models[phase]}", flush=True)
 
     def _save_ids(self) -> None:
-        ids = {"parent": self._run_id, "phases": self._phase_ids}
+        ids = {"parent": self._run_id, "phases": self._phase_ids, "models": self._models}
         _replace(self._file, json.dumps(ids, indent=2).encode())
+
+
+def unregistered(run_dir: Path) -> list[str]:
+    """The phases of a run that were tracked, and whose model MLflow has not got.
+
+    Raises:
+        InputError: if ``mlflow.json`` is damaged.
+    """
+    return [phase for phase, model in _read_ids(run_dir / MLFLOW_FILE)["models"].items() if model is None]
+
+
+def _read_ids(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {"parent": None, "phases": {}, "models": {}}
+    try:
+        ids = json.loads(file.read_text())
+        return {"parent": ids["parent"], "phases": dict(ids["phases"]), "models": dict(ids.get("models", {}))}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{file} is damaged; delete it to track this run anew") from None
 
 
 class PhaseLogger(MLFlowLogger):
@@ -252,16 +296,23 @@ class PhaseLogger(MLFlowLogger):
         open_run: Starts the run or opens it again.
         run_dir: Folder of the training run.
         phase: Name of the phase.
+        system: Measured once between two sendings, if given.
         flush_seconds: Time between two sendings.
     """
 
     def __init__(
-        self, server: "_Server", open_run: Callable[[], "Run"], run_dir: Path, phase: str, flush_seconds: float = 10.0
+        self,
+        server: "_Server",
+        open_run: Callable[[], "Run"],
+        run_dir: Path,
+        phase: str,
+        system: SystemMetrics | None = None,
+        flush_seconds: float = 10.0,
     ) -> None:
         super().__init__(tracking_uri=server.uri)
         self._initialized = True  # the run is opened here, so that Lightning need not reach the server
         self._server, self._open_run, self._run_dir, self._phase = server, open_run, run_dir, phase
-        self._flush_seconds = flush_seconds
+        self._system, self._flush_seconds = system, flush_seconds
         self._due = time.monotonic() + flush_seconds
         self._buffer: deque[tuple[str, float, int, int]] = deque(maxlen=BUFFERED_METRICS)
         self._last_steps: dict[str, int] = {}
@@ -290,10 +341,11 @@ class PhaseLogger(MLFlowLogger):
             metrics: Values by name.
             step: Env frames for an online phase, updates for an offline one.
         """
+        due = time.monotonic() >= self._due
         now = time.time_ns() // 1_000_000
-        for key, value in metrics.items():
+        for key, value in {**metrics, **(self._system.measure() if due and self._system else {})}.items():
             self._buffer.append((re.sub(r"[^\w/. :-]", "_", key), float(value), now, step or 0))
-        if time.monotonic() >= self._due:
+        if due:
             self.save()
 
     @rank_zero_only
@@ -309,11 +361,6 @@ class PhaseLogger(MLFlowLogger):
     def finalize(self, status: str = "success") -> None:
         """Lightning's hook; the outcome is the tracker's to set, which knows a signal from an error."""
         self.save()
-
-    def register(self, name: str, write: Callable[[Path], None]) -> None:
-        """See :meth:`MLflowTracker.register`; tried at once, however lately another call failed."""
-        self._server.forgive()
-        self._server.attempt(lambda: self._register(name, write))
 
     def end(self, status: Status) -> bool:
         """Send what is left and set the outcome; returns whether the server took it."""
@@ -337,14 +384,6 @@ class PhaseLogger(MLFlowLogger):
                 self._server.client.log_batch(run_id, metrics=new)
             for _ in batch:
                 self._buffer.popleft()
-
-    def _register(self, name: str, write: Callable[[Path], None]) -> None:
-        run_id = self._open()
-        with TemporaryDirectory() as folder:
-            write(Path(folder))
-            self._server.client.log_artifacts(run_id, folder, MODEL)
-        number = self._server.add_version(name, run_id)
-        print(f"registered  models:/{name}/{number}", flush=True)
 
     def _finish(self, status: Status) -> None:
         self._send()
@@ -394,7 +433,7 @@ class _Server:
             return False
         try:
             call()
-        except (MlflowException, OSError) as error:
+        except (MlflowException, OSError, InputError) as error:  # the last one from the files of a model
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._retry_at = time.monotonic() + self._pause
             self._warn(error)

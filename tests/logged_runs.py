@@ -5,6 +5,7 @@ import csv
 from omegaconf import OmegaConf
 
 from lightning_skills.config import plain
+from lightning_skills.rows import UPDATES
 from lightning_skills.tracking import FIRST_COLUMNS, MLflowTracker
 
 
@@ -19,6 +20,8 @@ def log_run(folder, runs_dir, experiment="skills", status="FINISHED"):
         for row in (row for row in rows if row["phase"] == phase):
             cells = {key: cell for key, cell in row.items() if cell and key not in FIRST_COLUMNS}
             step = int(row["env_frames"]) or int(row["updates"])
+            if int(row["env_frames"]):
+                cells[UPDATES] = row["updates"]
             logger.log_metrics({key: float(cell) for key, cell in cells.items()}, step=step)
     if (folder / "summary.json").exists():
         tracker.log_artifact(folder / "summary.json")

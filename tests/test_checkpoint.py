@@ -1,3 +1,5 @@
+import json
+import math
 import os
 import random
 import subprocess
@@ -44,6 +46,19 @@ def test_the_newest_complete_checkpoint_counts(tmp_path):
     (half_written / "COMPLETE").touch()
     assert checkpoint.newest(tmp_path).name == "updates_000000000010"
     assert checkpoint.newest(tmp_path / "none") is None
+
+
+def test_the_best_is_the_first_of_the_highest_return(tmp_path):
+    assert checkpoint.best(tmp_path) == (None, -math.inf)
+    for updates, score in ((8, -2.0), (9, 5.0), (10, 5.0), (11, None), (12, 4.0)):
+        path = tmp_path / f"updates_{updates:012d}"
+        path.mkdir()
+        (path / "COMPLETE").touch()
+        if score is not None:
+            (path / checkpoint.SCORE).write_text(json.dumps({"eval/return": score}))
+    assert checkpoint.best(tmp_path) == (tmp_path / "updates_000000000009", 5.0)
+    (tmp_path / "updates_000000000009" / "COMPLETE").unlink()
+    assert checkpoint.best(tmp_path) == (tmp_path / "updates_000000000010", 5.0)
 
 
 @pytest.mark.parametrize("left_out", ["random", "plan", "carrier", "rows"])
@@ -103,4 +118,5 @@ def test_an_interrupted_run_was_really_interrupted(tmp_path):
     words = ["method=reward_weighted", "env=target", "debug=smoke", "logging=csv", "logging.progress=false"]
     with interrupted_after(3):
         assert train([*words, f"runs_dir={tmp_path}"]) == 143
-    assert [path.parent.name for path in tmp_path.rglob("COMPLETE")] == ["updates_000000000003"]
+    folder = next(tmp_path.glob("*/*/*/seed0/checkpoints/policy"))
+    assert checkpoint.newest(folder).name == "updates_000000000003"

@@ -135,6 +135,54 @@ def test_a_policy_that_is_not_there_is_named(maze, tmp_path, capsys):
     assert "phase 'rl' is not finished" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def long_cheetah(tmp_path_factory):
+    """A run with several interim evaluations, the best of which is not the last."""
+    folder = tmp_path_factory.mktemp("runs")
+    words = ["method=sac", "env=gymnasium", "debug=smoke", "logging=csv", "logging.progress=false"]
+    assert train([*words, "evaluation.interim_every=8", f"runs_dir={folder}"]) == 0
+    return next(folder.glob("sac/*/smoke/seed0"))
+
+
+def interim_returns(run):
+    """By update."""
+    rows = csv.DictReader((run / "metrics.csv").open())
+    return {int(row["updates"]): float(row["eval/return"]) for row in rows if row["eval/return"]}
+
+
+def test_the_newest_and_the_best_checkpoint_are_kept(long_cheetah):
+    returns = interim_returns(long_cheetah)
+    at_best = max(returns, key=lambda updates: returns[updates])
+    assert len(returns) > 1
+    assert at_best < max(returns)
+    names = sorted(path.name for path in (long_cheetah / "checkpoints" / "rl").iterdir())
+    assert [int(name.split("_")[1]) for name in names] == [at_best, 24]
+
+
+def test_a_checkpoint_is_evaluated_too(long_cheetah, tmp_path):
+    returns = interim_returns(long_cheetah)
+    # The interim evaluations' worlds: the final ones have the next seed.
+    words = ["episodes=1", "seed=999999"]
+    newest = evaluated(long_cheetah, tmp_path, *words, "checkpoint=newest")
+    assert newest["returns"] == evaluated(long_cheetah, tmp_path, *words)["returns"]
+    best = evaluated(long_cheetah, tmp_path, *words, "checkpoint=best")
+    assert best["returns"] == [max(returns.values())]
+    assert best["returns"] != newest["returns"]
+
+
+def test_a_checkpoint_that_is_not_there_is_named(long_cheetah, tmp_path, capsys):
+    copy = tmp_path / long_cheetah.relative_to(long_cheetah.parents[3])
+    shutil.copytree(long_cheetah, copy)
+    shutil.rmtree(copy / "artefacts")
+    evaluated(copy, tmp_path / "out", "checkpoint=newest")
+    shutil.rmtree(copy / "checkpoints" / "rl")
+    for which in ("best", "newest"):
+        assert main.main(["evaluate", str(copy), f"checkpoint={which}"]) == 2
+        assert f"no {which} checkpoint" in capsys.readouterr().err
+    assert main.main(["evaluate", str(copy), "checkpoint=first"]) == 2
+    assert "best, newest" in capsys.readouterr().err
+
+
 def test_the_final_evaluation_has_other_worlds_than_the_interim_ones(monkeypatch):
     from lightning_skills.config import EvaluationOptions
 

@@ -245,4 +245,51 @@ def test_a_store_that_takes_no_files_does_not_stop_training(tmp_path, capsys):
     said = capsys.readouterr()
     assert "MLflow at" in said.err
     assert "registered" not in said.out
-    assert MlflowClient(uri(tmp_path)).search_registered_models() == []
+    assert "not registered: model sac-maze-small20-rl;" in said.err
+    client = MlflowClient(uri(tmp_path))
+    assert client.search_registered_models() == []
+    runs = client.search_runs([client.get_experiment_by_name("lightning_skills").experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_model_that_was_not_registered_is_by_the_same_command(finished, tmp_path, capsys):
+    """Of a finished run too; once and not again."""
+    told = words(tmp_path, "method=spirl")
+    (tmp_path / "mlartifacts").write_text("in the way")
+    assert train(told if finished else [*told, "phase=skills"]) == 0
+    (tmp_path / "mlartifacts").unlink()
+    capsys.readouterr()
+    assert train(told) == 0
+    said = capsys.readouterr()
+    assert ("finished already" in said.out) == finished
+    assert said.out.count("registered  models:/") == 2
+    assert said.err == ""
+    assert train(told) == 0
+    assert "registered" not in capsys.readouterr().out
+    client = MlflowClient(uri(tmp_path))
+    phases = json.loads((run_of(tmp_path) / "mlflow.json").read_text())["phases"]
+    for name, phase in ((SKILLS, "skills"), (POLICY, "rl")):
+        (version,) = client.search_model_versions(f"name = '{name}'")
+        assert version.run_id == phases[phase]
+    held = models.fetch(f"models:/{POLICY}/1", uri(tmp_path)) / "artefacts"
+    for phase, kind in (("rl", "policy"), ("skills", "skills")):
+        ours = Artefact.load(run_of(tmp_path) / "artefacts" / phase, kind)
+        assert all(tensor.equal(ours.tensors[key]) for key, tensor in Artefact.load(held / phase, kind).tensors.items())
+    runs = client.search_runs([client.get_experiment_by_name("lightning_skills").experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_run_that_goes_on_registers_no_model_twice(tmp_path, capsys):
+    assert train(words(tmp_path, "method=spirl", "phase=skills")) == 0
+    capsys.readouterr()
+    assert train(words(tmp_path, "method=spirl")) == 0
+    assert capsys.readouterr().out.count("registered  ") == 1
+    assert len(MlflowClient(uri(tmp_path)).search_model_versions(f"name = '{SKILLS}'")) == 1
+
+
+def test_a_run_without_mlflow_is_not_registered_later(tmp_path, capsys):
+    assert train(words(tmp_path, "method=sac", "logging=csv")) == 0
+    assert train(words(tmp_path, "method=sac")) == 0
+    assert "registered" not in capsys.readouterr().out
+    assert not (tmp_path / "mlflow.db").exists()

@@ -10,15 +10,20 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.metrics import gpu_monitor
+from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
 from mlflow.tracking import MlflowClient
 from torch.utils.data import DataLoader
 
 from lightning_skills import tracking
 from lightning_skills.errors import InputError
 from lightning_skills.launch import free_port
+from lightning_skills.system_metrics import SystemMetrics
 from lightning_skills.tracking import MetricsCsv, MLflowTracker
 
 PARAMS = {"method": {"name": "spirl", "layers": [128, 128]}, "long": "x" * 5000, "seed": 0, "skills": None}
@@ -494,16 +499,18 @@ def test_the_server_dies_in_the_middle(tmp_path, server, capsys):
     assert found.points("adapt", "return") == [(1, 1.0)]
 
 
+def away(*_, **__):
+    raise MlflowException("gone\naway")
+
+
 def test_a_server_that_stays_away_is_not_asked_at_every_call(runs_dir, monkeypatch, capsys):
     tracker = start(runs_dir, "away")
     rl = tracker.phase("rl")
     client, calls = tracker._server.client, []
 
     def fail(*_, **__):
-        from mlflow.exceptions import MlflowException
-
         calls.append(time.monotonic())
-        raise MlflowException("gone\naway")
+        away()
 
     with monkeypatch.context() as patch:
         patch.setattr(client, "log_batch", fail)
@@ -517,6 +524,125 @@ def test_a_server_that_stays_away_is_not_asked_at_every_call(runs_dir, monkeypat
     assert len(capsys.readouterr().err.splitlines()) == 1
     tracker.close("FINISHED")
     assert Recorded(runs_dir, "away").points("rl", "return") == [(step, step) for step in range(50)]
+
+
+def write_model(folder):
+    (folder / "weights").write_text("1 2 3")
+
+
+def test_a_model_is_registered_when_the_server_is_back(tmp_path, server, capsys):
+    """Tried when its phase ends, when the next one ends and at the close; kept by the run of its own phase."""
+    tracker = start(tmp_path, "late-model", server.uri)
+    tracker.phase("skills")
+    server.stop()
+    attempts = []
+    tracker.register("skills", "late", lambda folder: (attempts.append(folder), write_model(folder)))
+    tracker.phase("rl")
+    tracker.phase("adapt")
+    assert tracking.unregistered(tmp_path / "late-model") == ["skills", "rl", "adapt"]
+    server.launch()
+    server.wait()
+    tracker.register("adapt", "prompt", write_model)
+    tracker.close("FINISHED")
+    assert len(attempts) == 3
+    assert not any(folder.exists() for folder in attempts)
+    found = Recorded(tmp_path, "late-model", server.uri)
+    assert found.statuses() == {"parent": "FINISHED", "skills": "FINISHED", "rl": "FINISHED", "adapt": "FINISHED"}
+    for name, phase in (("late", "skills"), ("prompt", "adapt")):
+        (version,) = found.client.search_model_versions(f"name = '{name}'")
+        assert version.run_id == found.ids["phases"][phase]
+        (file,) = found.client.list_artifacts(version.run_id, "model")
+        assert file.path == "model/weights"
+    assert found.ids["models"] == {"skills": "models:/late/1", "rl": None, "adapt": "models:/prompt/1"}
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["registered  models:/late/1", "registered  models:/prompt/1"]
+    assert "not registered" not in said.err
+
+
+def test_a_model_that_is_not_registered_is_named_at_the_close(tmp_path, server, capsys):
+    tracker = start(tmp_path, "no-model", server.uri)
+    tracker.phase("rl")
+    server.stop()
+    tracker.register("rl", "policy-of-mine", write_model)
+    capsys.readouterr()
+    tracker.close("FINISHED")
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = [line for line in said.err.splitlines() if "not registered" in line]
+    assert lines == ["not registered: model policy-of-mine; the same command tries again, of a finished run too"]
+    assert "Traceback" not in said.err
+    server.launch()
+    server.wait()
+    again = start(tmp_path, "no-model", server.uri)
+    assert tracking.unregistered(tmp_path / "no-model") == ["rl"]
+    again.register("rl", "policy-of-mine", write_model)
+    again.close("FINISHED")
+    assert tracking.unregistered(tmp_path / "no-model") == []
+    (version,) = Recorded(tmp_path, "no-model", server.uri).client.search_model_versions("name = 'policy-of-mine'")
+    assert version.run_id == Recorded(tmp_path, "no-model", server.uri).ids["phases"]["rl"]
+
+
+class TestSystemMetrics:
+    KEYS = frozenset(f"system/{key}" for key in ("cpu_utilization_percentage", "system_memory_usage_megabytes"))
+
+    def log(self, runs_dir, name, steps):
+        """A row at each step, and at each the time for a sending has come."""
+        uri = f"sqlite:///{runs_dir}/mlflow.db"
+        tracker = MLflowTracker.open(runs_dir / name, runs_dir, uri, "skills", name, {}, {}, system_metrics=True)
+        rl = tracker.phase("rl")
+        rl._flush_seconds = rl._due = 0.0
+        for step in steps:
+            rl.log_metrics({"return": 1.0}, step=step)
+        return tracker
+
+    def test_they_lie_at_the_steps_of_the_phase_and_a_resumed_one_repeats_none(self, runs_dir):
+        self.log(runs_dir, "system", range(1, 5))  # killed here
+        self.log(runs_dir, "system", range(3, 8)).close("FINISHED")
+        found = Recorded(runs_dir, "system")
+        assert found.phases["rl"].data.metrics.keys() > self.KEYS
+        for key in found.phases["rl"].data.metrics:
+            assert [step for step, _ in found.points("rl", key)] == list(range(1, 8))
+        megabytes = found.points("rl", "system/system_memory_usage_megabytes")
+        assert all(100 < value < psutil.virtual_memory().total / 1e6 for _, value in megabytes)
+
+    def test_they_are_kept_while_the_server_is_away(self, runs_dir, monkeypatch, capsys):
+        tracker = self.log(runs_dir, "system-away", [1])
+        with monkeypatch.context() as patch:
+            patch.setattr(tracker._server.client, "log_batch", away)
+            for step in (2, 3):
+                tracker._phase.log_metrics({"return": 1.0}, step=step)
+        assert len(capsys.readouterr().err.splitlines()) == 1
+        tracker.close("FINISHED")
+        points = Recorded(runs_dir, "system-away").points("rl", "system/cpu_utilization_percentage")
+        assert [step for step, _ in points] == [1, 2, 3]
+
+    def test_they_are_measured_as_seldom_as_metrics_are_sent(self, runs_dir):
+        tracker = self.log(runs_dir, "system-seldom", [1])
+        tracker._phase._due = time.monotonic() + 100
+        for step in range(2, 50):
+            tracker._phase.log_metrics({"return": 1.0}, step=step)
+        tracker.close("FINISHED")
+        assert len(Recorded(runs_dir, "system-seldom").points("rl", "return")) == 49
+        assert len(Recorded(runs_dir, "system-seldom").points("rl", "system/cpu_utilization_percentage")) == 1
+
+    @pytest.mark.parametrize("error", [None, ImportError, RuntimeError, OSError])
+    def test_gpus_where_they_can_be_read(self, monkeypatch, error):
+        class GPUs(BaseMetricsMonitor):
+            def __init__(self):
+                super().__init__()
+                if error:
+                    raise error
+
+            def collect_metrics(self):
+                self._metrics["gpu_0_utilization_percentage"].append(97.0)
+
+            def aggregate_metrics(self):
+                return {key: sum(values) / len(values) for key, values in self._metrics.items()}
+
+        monkeypatch.setattr(gpu_monitor, "GPUMonitor", GPUs)
+        measured = SystemMetrics().measure()
+        assert measured.keys() > self.KEYS
+        assert measured.get("system/gpu_0_utilization_percentage") == (None if error else 97.0)
 
 
 def test_the_buffer_is_bounded(runs_dir, monkeypatch):

@@ -23,11 +23,16 @@ class InterimEvaluation(Callback):
     def __init__(self, options: EvaluationOptions, make_env: MakeEnv, rows: Rows, folder: Path) -> None:
         self._options, self._make_env, self._rows, self._folder = options, make_env, rows, folder
         self._stretch: int | None = None
+        self._latest: tuple[int, dict[str, float]] = (-1, {})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A resumed run goes on in the stretch it was in."""
         assert isinstance(pl_module, PhaseModule)
         self._stretch = pl_module.env_frames // self._options.interim_every if pl_module.updates else None
+
+    def results(self, updates: int) -> dict[str, float] | None:
+        """What the evaluation after so many updates gave; None if there was none, or it was not the latest."""
+        return self._latest[1] if self._latest[0] == updates else None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Evaluate at the start of each stretch."""
@@ -38,6 +43,7 @@ class InterimEvaluation(Callback):
         self._stretch = stretch
         options = self._options
         result = rollout(pl_module, self._make_env, options.interim_episodes, options.seed, options.explore)
+        self._latest = (pl_module.updates, result.metrics())
         self._rows.add(trainer, pl_module, result.metrics())
         self._folder.mkdir(parents=True, exist_ok=True)
         result.save(self._folder / f"{pl_module.env_frames:012d}.npz")

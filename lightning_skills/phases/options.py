@@ -80,7 +80,7 @@ class SkillRLOptions:
     discount: float = within(0, 1, 0.99)  # per high-level step (code)
     tau: float = within(0, 1, 5e-3)  # of the target critics (paper, app. C)
     batch_size: int = at_least(1, 256)  # paper, app. C
-    updates_per_transition: int = at_least(1, 1)  # code
+    updates_per_transition: float = at_least(0.001, 1.0)  # code; 0.1: one for every ten transitions
     warmup: int = at_least(1, 5000)  # transitions collected before the first update (code)
     # Primitive steps to collect, warm-up included (paper, fig. 4: maze 1.4M beyond it)
     frames: int = at_least(1, 1_500_000)

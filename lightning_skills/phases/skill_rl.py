@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -209,7 +210,7 @@ class SkillRLModule(PhaseModule):
     # Plan
 
     def plan(self) -> Sequence[Instruction]:
-        """Warm-up, then one transition of every world and its updates, until the frames are used up.
+        """Warm-up, then a transition of every world (several, if there is not an update for each) and their updates.
 
         A policy that starts from the prior warms up the buffer itself, one from scratch leaves that to random actions.
         """
@@ -219,7 +220,9 @@ class SkillRLModule(PhaseModule):
             policy = "act" if self.options.policy == "prior" else "act_random"
             return [Collect(self.options.warmup - self.transitions, policy)]
         worlds = self.context.worlds * self.context.world_size
-        return [Collect(worlds), Update(worlds * self.options.updates_per_transition, self.options.batch_size)]
+        ratio = Fraction(self.options.updates_per_transition).limit_denominator(1000)
+        collect, update = worlds * ratio.denominator, worlds * ratio.numerator
+        return [Collect(collect), Update(update, self.options.batch_size)]
 
     def progress(self) -> tuple[int, int]:
         """(env frames done, env frames in all)."""

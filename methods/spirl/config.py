@@ -27,7 +27,7 @@ PRESETS: dict[str, Overrides] = {
         "rl.updates_per_transition": 2,
         "rl.tau": 0.02,
         "rl.timeout_is_done": False,
-        "rl.frames": 100_000,
+        "rl.frames": 150_000,
     },
     "kitchen": {
         "skills.encoder_width": 128,

@@ -32,7 +32,7 @@ SOFT_ACTOR_CRITIC = {
     "discount": 0.99,
     "tau": 5e-3,
     "batch_size": 256,
-    "updates_per_transition": 1,
+    "updates_per_transition": 1.0,
     "warmup": 5000,
     "timeout_is_done": True,
 }
@@ -214,9 +214,10 @@ def test_how_an_action_is_executed_is_as_told(option, value):
     assert getattr(with_().skill_execution(), option), "the authors' default in closed loop"
 
 
-def test_every_transition_has_its_updates():
-    module = with_(updates_per_transition=3, batch_size=9)
+@pytest.mark.parametrize(("ratio", "transitions", "updates"), [(3, 1, 3), (0.1, 10, 1), (1.5, 2, 3)])
+def test_every_transition_has_its_updates(ratio, transitions, updates):
+    module = with_(updates_per_transition=ratio, batch_size=9)
     module.transitions = module.options.warmup
     collect, update = module.plan()
-    assert (collect.transitions, update.updates, update.batch_size) == (1, 3, 9)
+    assert (collect.transitions, update.updates, update.batch_size) == (transitions, updates, 9)
     assert with_(capacity=77).capacities() == {"replay": 77}
