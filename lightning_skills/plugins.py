@@ -142,7 +142,8 @@ class EnvSpec:
         tasks: Names that ``config.task`` accepts; empty if it accepts whatever ``make`` does.
         provides: What methods may require of it, e.g. ``{"demonstrations"}``.
         demonstrations: Module with ``recipe(config)`` and ``generate(config)``
-            (:mod:`lightning_skills.data.trajectories`), if it can make its own data.
+            (:mod:`lightning_skills.data.trajectories`), if it can make its own data; ``summary(arrays)`` may tell how
+            they came out, as JSON values.
         scenes: ``"module:function"``; ``function(config, dataset)`` returns the scenes ``[N, K]`` float32 of all rows
             of a data set and their :class:`lightning_skills.data.rendering.Renderer`, or None where ``config`` asks
             for no images. For an env that offers images.

@@ -10,6 +10,7 @@ ENV = EnvSpec(
     config=KitchenConfig,
     make="envs.kitchen.env:make",
     tasks=tuple(TASKS),
-    provides=frozenset(),
-    smoke={"horizon": 8},
+    provides=frozenset({"demonstrations"}),
+    demonstrations="envs.kitchen.demos",
+    smoke={"horizon": 8, "data.trajectories": 3},
 )

@@ -35,4 +35,5 @@ def demonstrations(env: EnvSpec, options: Any, data_dir: Path, progress: bool = 
         lambda: tqdm(
             demos.generate(options), desc="demonstrations", total=total, unit=" trajectories", disable=not progress
         ),
+        getattr(demos, "summary", None),
     )

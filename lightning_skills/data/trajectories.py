@@ -25,6 +25,7 @@ EPISODE = "episode/"
 TOLERANCE = 1e-6
 """By so much may actions leave [-1, 1]."""
 Trajectory = Mapping[str, np.ndarray]
+Summarise = Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
 
 
 def file_name(key: str) -> str:
@@ -39,6 +40,7 @@ class Dataset:
     Args:
         path: Its folder.
         recipe: What determined the data.
+        summary: What is told of how they came out, as JSON values.
         digest: SHA-256 over the contents of all arrays.
         lengths: Rows of each trajectory ``[M]``.
         steps: Step keys ``[N, ...]``; ``observation`` and ``action`` are always there.
@@ -47,6 +49,7 @@ class Dataset:
 
     path: Path
     recipe: Mapping[str, Any]
+    summary: Mapping[str, Any]
     digest: str
     lengths: np.ndarray
     steps: Mapping[str, np.ndarray]
@@ -68,8 +71,16 @@ def content_digest(arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def write(path: Path, recipe: Mapping[str, Any], trajectories: Iterable[Trajectory]) -> Dataset:
+def write(
+    path: Path, recipe: Mapping[str, Any], trajectories: Iterable[Trajectory], summarise: Summarise | None = None
+) -> Dataset:
     """Write a data set; the folder ``path`` appears whole or not at all.
+
+    Args:
+        path: The folder.
+        recipe: What determined the data.
+        trajectories: Each with the same keys.
+        summarise: What to tell of all arrays, by key.
 
     Raises:
         InputError: if there is no trajectory, ``path`` exists, or the disk is full or not writable.
@@ -92,6 +103,8 @@ def write(path: Path, recipe: Mapping[str, Any], trajectories: Iterable[Trajecto
         for key, array in arrays.items():
             np.save(beside / file_name(key), array)
         description = {"format": FORMAT, "recipe": recipe, "digest": content_digest(arrays), "keys": sorted(arrays)}
+        if summarise:
+            description["summary"] = summarise(arrays)
         (beside / "dataset.json").write_text(json.dumps(description, indent=2))
         beside.rename(path)
     except OSError as error:
@@ -124,7 +137,8 @@ def load(path: Path) -> Dataset:
     episodes = {key: array for key, array in arrays.items() if key.startswith(EPISODE)}
     steps = {key: array for key, array in arrays.items() if key not in episodes}
     _check_shapes(path, lengths, steps, episodes)
-    return Dataset(path, description.get("recipe", {}), description.get("digest", ""), lengths, steps, episodes)
+    recipe, summary = description.get("recipe", {}), description.get("summary", {})
+    return Dataset(path, recipe, summary, description.get("digest", ""), lengths, steps, episodes)
 
 
 def _open(path: Path, key: str) -> np.ndarray:
@@ -190,6 +204,7 @@ def describe(dataset: Dataset) -> list[tuple[str, str]]:
         ("rows per trajectory", f"{lengths.min()} to {lengths.max()}, mean {lengths.mean():.1f}"),
     ]
     rows += [(f"recipe: {key}", json.dumps(value)) for key, value in dataset.recipe.items()]
+    rows += [(f"summary: {key}", json.dumps(value)) for key, value in dataset.summary.items()]
     for key, array in {**dataset.steps, **dataset.episodes}.items():
         span = f", {array.min():.3g} to {array.max():.3g}" if np.issubdtype(array.dtype, np.number) else ""
         rows.append((key, f"{array.dtype} {list(array.shape)}{span}"))
@@ -203,7 +218,11 @@ def cache_path(data_dir: Path, env: str, recipe: Mapping[str, Any]) -> Path:
 
 
 def cached(
-    data_dir: Path, env: str, recipe: Mapping[str, Any], generate: Callable[[], Iterable[Trajectory]]
+    data_dir: Path,
+    env: str,
+    recipe: Mapping[str, Any],
+    generate: Callable[[], Iterable[Trajectory]],
+    summarise: Summarise | None = None,
 ) -> Dataset:
     """The data set of a recipe, generated on first use; a second process waits for the first.
 
@@ -215,6 +234,6 @@ def cached(
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
         with lock:
-            return load(path) if (path / "dataset.json").exists() else write(path, recipe, generate())
+            return load(path) if (path / "dataset.json").exists() else write(path, recipe, generate(), summarise)
     except OSError as error:
         raise InputError(f"cannot use the data folder {data_dir}: {error.strerror or error}") from None

@@ -128,3 +128,16 @@ def test_describe_names_what_is_there(point_data):
     rows = dict(trajectories.describe(data))
     assert rows["trajectories"] == "20"
     assert rows["digest"] == json.loads((data.path / "dataset.json").read_text())["digest"][:16]
+
+
+def test_a_summary_is_kept_and_described(tmp_path):
+    pieces = [{"observation": np.zeros((rows, 4)), "action": np.zeros((rows, 2))} for rows in (3, 5)]
+
+    def longest(arrays):
+        return {"longest": int(arrays["lengths"].max())}
+
+    told = trajectories.cached(tmp_path, "env", {"seed": 1}, lambda: pieces, longest)
+    assert told.summary == {"longest": 5}
+    assert dict(trajectories.describe(told))["summary: longest"] == "5"
+    assert trajectories.cached(tmp_path, "env", {"seed": 1}, list).summary == {"longest": 5}, "read again"
+    assert trajectories.write(tmp_path / "plain", {}, pieces).summary == {}
