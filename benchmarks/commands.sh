@@ -4,10 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# README, "A maze that flat RL cannot solve": SPiRL and SAC after the same 100 000 env frames, seeds 0-2.
+# README, "A maze that flat RL cannot solve": SPiRL and SAC after the same 150 000 env frames, seeds 0-2.
 python train.py -m method=spirl,sac env=maze env.task=small20 seed=0,1,2
 python -m benchmarks.collect runs benchmarks/results/maze_small20
 
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
 python -m benchmarks.throughput --threads 2
+
+# docs/benchmarks.md: what tracking costs, and what a checkpoint of a replay buffer writes.
+python -m benchmarks.tracking
+python -m benchmarks.checkpoints

@@ -15,9 +15,9 @@ usage: python -m lightning_skills COMMAND
   explore RUN_OR_FOLDER... [frames=100000] [out=exploration]
                                          where priors lead before any reward is seen, beside uniform actions
   evaluate RUN|models:/NAME/VERSION [episodes=50] [seed=0] [explore=false] [env.task=NAME] [record_video=true]
-           [out=evaluation] [uri=TRACKING_URI]
+           [checkpoint=best|newest] [out=evaluation] [uri=TRACKING_URI]
                                          a trained policy in fresh worlds
-  export RUN|models:/NAME/VERSION [out=policy] [uri=TRACKING_URI]
+  export RUN|models:/NAME/VERSION [checkpoint=best|newest] [out=policy] [uri=TRACKING_URI]
                                          a trained policy as a program that runs on torch alone
   data generate env=NAME [key=value ...] make the env's data set (or say that it is there)
   data describe PATH                     what a data set holds
@@ -27,17 +27,21 @@ usage: python -m lightning_skills COMMAND
                                          observation=KEY,KEY  horizon=ROWS  action_scale=NUMBER
   data export PATH minari:ID [env=ID]    make a Minari data set from the data set PATH
 """
+HELP_WORDS = {"--help", "-h"}
 
 
 def main(words: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
     match list(words):
+        case ["train", *rest]:
+            return command.train(rest)
+        case [*given] if not given or HELP_WORDS.intersection(given):
+            print(HELP)
+            return 0
         case ["methods"]:
             return _list(plugins.methods())
         case ["envs"]:
             return _list(plugins.envs())
-        case ["train", *rest]:
-            return command.train(rest)
         case ["report", *rest]:
             return command.guard(lambda: _report(rest))
         case ["explore", *rest]:
@@ -56,9 +60,6 @@ def main(words: Sequence[str]) -> int:
             return command.guard(lambda: _import(source, path, rest))
         case ["data", "export", path, target, *rest]:
             return command.guard(lambda: _export(path, target, rest))
-        case [] | ["--help"] | ["-h"]:
-            print(HELP)
-            return 0
     print(HELP, file=sys.stderr)
     return 2
 

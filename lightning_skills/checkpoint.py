@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -33,6 +34,8 @@ from lightning_skills.ranks import highest
 from lightning_skills.rows import Rows
 
 FORMAT = 1
+DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SafetensorError, UnpicklingError)
+"""What reading a file that is not as it was written may raise."""
 SCORE = "evaluation.json"
 Data = OfflineData | OnlineData
 
@@ -136,17 +139,29 @@ class Checkpoints(Callback):
             Its ``model.ckpt`` for Lightning, or None if there is no checkpoint.
 
         Raises:
-            InputError: if it belongs to something else; the difference is listed.
+            InputError: if it belongs to something else (the difference is listed), or cannot be read.
         """
         path = newest(self._folder)
         if path is None:
             return None
+        try:
+            self._restore(path)
+            # Lightning reads it later, in the middle of its own start.
+            torch.load(path / "model.ckpt", map_location="cpu", weights_only=True)
+        except DAMAGED as error:
+            raise InputError(
+                f"checkpoint {path} is damaged ({type(error).__name__}); "
+                f"delete this folder to go on from an older one, or to begin the phase anew"
+            ) from None
+        return path / "model.ckpt"
+
+    def _restore(self, path: Path) -> None:
         there = json.loads((path / "owner.json").read_text())
         different = {key for key in there.keys() | self._owner.keys() if there.get(key) != self._owner.get(key)}
         differences = [f"{key} {there.get(key)!r} there, {self._owner.get(key)!r} here" for key in sorted(different)]
         if different == {"world_size"} and self._reshard:
             self._deal(path, there["world_size"])
-            return path / "model.ckpt"
+            return
         if different == {"world_size"}:
             differences.append("resume.reshard=true goes on all the same, not bit-exactly")
         if differences:
@@ -161,7 +176,6 @@ class Checkpoints(Callback):
         if isinstance(self._data, OnlineData):
             self._data.restore(state["data"], tensors, rank)
             self._previous = (rank, state["data"]["written"])
-        return path / "model.ckpt"
 
     def _deal(self, path: Path, size: int) -> None:
         """Go on from so many other ranks: rank 0's progress, all their transitions, new worlds and random streams."""
@@ -281,8 +295,10 @@ class Checkpoints(Callback):
 
 
 def flush(folder: Path) -> None:
-    """Force a folder and all that is in it to disk."""
+    """Force a folder and all that is in it to disk; what is linked from the last checkpoint is there."""
     for path in [folder, *folder.rglob("*")]:
+        if path.is_file() and path.stat().st_nlink > 1:
+            continue
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)

@@ -236,7 +236,9 @@ class Pipeline:
         if phase.data == "online":
             worlds = self._config.collect.worlds
             first = worlds * self._ranks.rank
-            return module, OnlineData(module, self.worlds(self._seeds(phase, first + worlds)[first:]))
+            return module, OnlineData(
+                module, self.worlds(self._seeds(phase, first + worlds)[first:]), self._config.collect.ahead
+            )
         assert dataset is not None
         return module, OfflineData(module, dataset)
 
@@ -284,6 +286,8 @@ class Pipeline:
         if checkpoint is not None and self._ranks.zero:
             print(f"resumes at  {checkpoint.parent}", flush=True)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        if not module.updates:
+            raise InputError(f"phase {phase.name!r} ended without an update: its warm-up takes all of its frames")
 
     def _owner(self, phase: Phase) -> dict[str, Any]:
         config = self._config

@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 
 from lightning_skills import config, models
 from lightning_skills.artefacts import Artefact
-from lightning_skills.checkpoint import best, newest
+from lightning_skills.checkpoint import DAMAGED, best, newest
 from lightning_skills.errors import InputError
 from lightning_skills.mlflow_store import RUNS_DIR, locate
 from lightning_skills.phases.base import PhaseModule
@@ -81,8 +80,8 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
         return Trained(place, run, phase, pipeline, module)
     try:
         module.load_state_dict(torch.load(path / "model.ckpt", map_location="cpu", weights_only=True)["state_dict"])
-    except (RuntimeError, UnpicklingError) as error:
-        raise InputError(f"{path} does not fit, or is damaged: {str(error).splitlines()[0]}") from None
+    except DAMAGED as error:
+        raise InputError(f"{path} is damaged, or of other networks ({type(error).__name__})") from None
     return Trained(f"{place}, {checkpoint} at {module.env_frames:,} env frames", run, phase, pipeline, module)
 
 

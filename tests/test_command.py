@@ -43,6 +43,12 @@ def spirl(tmp_path, *words):
     ]
 
 
+@pytest.mark.parametrize("words", [[], ["-h"], ["report", "--help"], ["data", "generate", "-h"], ["export", "--help"]])
+def test_every_command_can_be_asked_for_help(words, capsys):
+    assert cli.main(words) == 0
+    assert "usage: python -m lightning_skills COMMAND" in capsys.readouterr().out
+
+
 def test_help_and_lists(capsys):
     assert train(["--help"]) == 0
     assert "python -m lightning_skills methods" in capsys.readouterr().out

@@ -24,3 +24,8 @@ def test_so_does_every_decoder_of_spirl_on_images(decoder, tmp_path):
 
 def test_so_does_a_policy_of_actions_on_images(tmp_path):
     check_method("flat_prior", "maze", tmp_path, words=["env.images=true"])
+
+
+@pytest.mark.parametrize("method", ["spirl", "sac"])
+def test_so_does_whoever_collects_ahead(method, tmp_path):
+    check_method(method, "maze", tmp_path, words=["collect.ahead=true"])

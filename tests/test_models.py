@@ -280,6 +280,14 @@ def test_a_model_that_was_not_registered_is_by_the_same_command(finished, tmp_pa
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
+def test_a_run_that_goes_on_registers_no_model_twice(tmp_path, capsys):
+    assert train(words(tmp_path, "method=spirl", "phase=skills")) == 0
+    capsys.readouterr()
+    assert train(words(tmp_path, "method=spirl")) == 0
+    assert capsys.readouterr().out.count("registered  ") == 1
+    assert len(MlflowClient(uri(tmp_path)).search_model_versions(f"name = '{SKILLS}'")) == 1
+
+
 def test_a_run_without_mlflow_is_not_registered_later(tmp_path, capsys):
     assert train(words(tmp_path, "method=sac", "logging=csv")) == 0
     assert train(words(tmp_path, "method=sac")) == 0

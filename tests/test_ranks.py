@@ -159,6 +159,21 @@ def test_another_number_of_ranks_needs_to_be_asked_for(tmp_path, capsys):
     assert sum(len(next(iter(load_file(file).values()))) for file in after.rglob("segment_*")) > rows
 
 
+def test_torchrun_trains_as_our_own_launcher_does(tmp_path):
+    words = ["train.py", "method=sac", "env=maze", "debug=smoke", "logging=csv", "logging.progress=false", *TWO]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    written = []
+    for launcher in (torchrun, []):
+        command = [sys.executable, *launcher, *words, f"runs_dir={tmp_path / str(len(written))}"]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+        assert result.returncode == 0, result.stderr
+        folder = tmp_path / str(len(written)) / "sac" / "maze-small20" / "smoke" / "seed0"
+        assert {path.name for path in folder.rglob("rank_*")} == {"rank_0", "rank_1"}
+        written.append({file.name: file.read_bytes() for file in (folder / "artefacts" / "rl").iterdir()})
+    assert written[0] == written[1]
+    assert written[0].keys() == {"artefact.json", "model.safetensors"}
+
+
 def test_bad_input_is_said_once(tmp_path):
     command = [sys.executable, str(ROOT / "train.py"), *SPIRL, *TWO, f"runs_dir={tmp_path}", f"data={tmp_path}/none"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ from lightning_skills.command import train
 
 
 def test_curves_pictures_and_summary_are_in_mlflow(tmp_path):
-    words = ["method=spirl", "env=maze", "debug=smoke", "logging.progress=false"]
+    words = ["method=spirl", "env=maze", "debug=smoke", "logging.progress=false", "evaluation.interim_every=100"]
     assert train([*words, f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"]) == 0
     folder = tmp_path / "spirl" / "maze-small20" / "smoke" / "seed0"
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")

@@ -1,7 +1,7 @@
 """Environment -> TorchRL collector -> replay buffers -> batches."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchrl.collectors import Collector
 
+from lightning_skills.data.ahead import Ahead
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.data.plan import PlanStream
 from lightning_skills.data.replay import Replay
@@ -37,6 +38,7 @@ class Actor:
     def __init__(self, module: PhaseModule, env: SkillEnv, policy: str = "act", explore: bool = True) -> None:
         self._module, self._env = module, env
         self.policy, self.explore = policy, explore
+        self.when_chosen: Callable[[], None] = lambda: None
         self.state = module.initial_state(env.worlds.num_worlds)
 
     @torch.no_grad()
@@ -50,7 +52,9 @@ class Actor:
         action, state, extras = getattr(self._module, self.policy)(observation, self._started(), self.explore)
         self.state = state
         tensordict.set("action", action.cpu())
-        return tensordict.update(extras.cpu())
+        tensordict.update(extras.cpu())
+        self.when_chosen()
+        return tensordict
 
     def _started(self) -> TensorDict:
         fresh = torch.from_numpy(self._env.worlds.elapsed == 0)
@@ -89,9 +93,10 @@ class OnlineData(LightningDataModule):
     Args:
         module: The phase.
         env: The worlds of this rank.
+        ahead: Whether the worlds step in the background while the learner updates.
     """
 
-    def __init__(self, module: PhaseModule, env: BatchEnv) -> None:
+    def __init__(self, module: PhaseModule, env: BatchEnv, ahead: bool = False) -> None:
         super().__init__()
         self.stream = PlanStream(module, self.sample, self.collect)
         self.module = module
@@ -105,6 +110,9 @@ class OnlineData(LightningDataModule):
             use_buffers=False,
             track_traj_ids=False,
         )
+        self._ahead = Ahead(self.collector.rollout) if ahead else None
+        if self._ahead is not None:
+            self.actor.when_chosen = self._ahead.chosen
         self.replays = {name: Replay(capacity) for name, capacity in module.capacities().items()}
         self.episodes = Episodes(env.num_worlds)
 
@@ -127,7 +135,7 @@ class OnlineData(LightningDataModule):
             self._collect_step(collect.into)
 
     def _collect_step(self, into: str) -> None:
-        step = self.collector.rollout().squeeze(1)
+        step = (self._ahead or self.collector).rollout().squeeze(1)
         following = step["next"]
         columns = [following[key].squeeze(1).numpy() for key in ("reward", "success", "frames", "done")]
         self.episodes.add(*columns)
@@ -140,6 +148,11 @@ class OnlineData(LightningDataModule):
         self.module.env_frames += frames
         self.module.transitions += count
 
+    def teardown(self, stage: str) -> None:
+        """Lightning's hook: end what runs in the background."""
+        if self._ahead is not None:
+            self._ahead.close()
+
     def save(
         self, folder: Path, previous: tuple[Path, dict[str, int]] | None
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -149,6 +162,7 @@ class OnlineData(LightningDataModule):
             folder: New folder of this rank.
             previous: Its folder in the last checkpoint and how much each buffer had been written then.
         """
+        pending = None if self._ahead is None else self._ahead.pending()  # before all else, which it changes
         for name, replay in self.replays.items():
             old = None if previous is None else previous[0] / name
             replay.save(folder / name, old, 0 if previous is None else previous[1][name])
@@ -158,7 +172,10 @@ class OnlineData(LightningDataModule):
             "recent": list(self.episodes.recent),
         }
         tensors = {f"env/{key}": torch.from_numpy(value) for key, value in self.skill_env.get_state().items()}
-        for part, tensordict in (("carrier", self.collector._carrier), ("acting", self.actor.state)):
+        parts = {"carrier": self.collector._carrier, "acting": self.actor.state, "pending": pending}
+        for part, tensordict in parts.items():
+            if tensordict is None:
+                continue
             tensors |= {f"{part}/{key}": value for key, value in tensordict.flatten_keys("/").items()}
         return state, tensors
 
@@ -168,7 +185,7 @@ class OnlineData(LightningDataModule):
             replay.load(folder / name, state["written"][name])
         self.episodes.running = np.array(state["running"])
         self.episodes.recent.extend(tuple(row) for row in state["recent"])
-        parts: dict[str, dict[str, Tensor]] = {"env": {}, "carrier": {}, "acting": {}}
+        parts: dict[str, dict[str, Tensor]] = {"env": {}, "carrier": {}, "acting": {}, "pending": {}}
         for key, value in tensors.items():
             part, _, name = key.partition("/")
             if part in parts:
@@ -177,6 +194,8 @@ class OnlineData(LightningDataModule):
         worlds = [self.skill_env.worlds.num_worlds]
         self.collector._carrier = TensorDict(parts["carrier"], batch_size=worlds).unflatten_keys("/")
         self.actor.state = TensorDict(parts["acting"], batch_size=worlds).unflatten_keys("/")
+        if self._ahead is not None and parts["pending"]:
+            self._ahead.resume(TensorDict(parts["pending"], batch_size=[*worlds, 1]).unflatten_keys("/"))
 
     def deal(self, folders: Sequence[Path], written: Sequence[Mapping[str, int]], rank: int) -> None:
         """Take this rank's part of the transitions of other ranks; the worlds begin new episodes.

@@ -27,7 +27,7 @@ PRESETS: dict[str, Overrides] = {
         "rl.updates_per_transition": 2,
         "rl.tau": 0.02,
         "rl.timeout_is_done": False,
-        "rl.frames": 100_000,
+        "rl.frames": 150_000,
     },
     # A tenth of the authors' 549 000 updates. The beta is that of the closed-loop model; open loop: 1e-2.
     "blocks": {"skills.beta": 1e-4, "skills.updates": 55_000, "rl.target_divergence": 5.0, "rl.frames": 650_000},

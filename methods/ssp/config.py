@@ -29,7 +29,7 @@ PRESETS: dict[str, Overrides] = {
     "maze/small20": {
         "skills.updates": 12_000,
         "rl.warmup": 1_000,
-        "rl.frames": 100_000,
+        "rl.frames": 150_000,
         "rl.tau": 0.02,
         "rl.timeout_is_done": False,
     },

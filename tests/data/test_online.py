@@ -114,8 +114,8 @@ def column(transitions, *key):
     return transitions[key].flatten().tolist()
 
 
-def collected(skills=12, **options):
-    data = OnlineData(Witness(**options), Diary())
+def collected(skills=12, ahead=False, **options):
+    data = OnlineData(Witness(**options), Diary(), ahead)
     data.collect(Collect(skills * len(ENDS)))
     return data
 
@@ -247,3 +247,44 @@ def test_the_metrics_forget_old_episodes():
         metrics = add(episodes, [float(reward)], [reward < 50], [1], [True])
     assert metrics["train/return"] == np.mean(range(50, RECENT_EPISODES + 50))
     assert metrics["train/success"] == 0.0
+
+
+def test_worlds_that_step_ahead_take_the_same_course():
+    whole, ahead = (stored(collected(ahead=ahead)).flatten_keys() for ahead in (False, True))
+    assert whole.keys() == ahead.keys()
+    assert all(torch.equal(whole[key], ahead[key]) for key in whole.keys())  # noqa: SIM118 (it iterates over rows)
+
+
+def test_an_action_is_chosen_when_the_step_before_it_is_handed_out():
+    data = OnlineData(Witness(), Diary(), ahead=True)
+    for policy in ("act", "act_otherwise", "act_otherwise", "act"):
+        data.collect(Collect(3, policy))
+    assert column(stored(data), "policy") == [0.0] * 6 + [1.0] * 6
+
+
+def test_only_what_was_handed_out_is_counted():
+    data = collected(skills=5, ahead=True)
+    assert data.module.transitions == 15
+    assert data.module.env_frames == stored(data)["next", "frames"].sum().item()
+
+
+def test_an_error_in_the_background_ends_the_run():
+    class Stuck(Diary):
+        def _step(self, action, worlds):
+            if (self.count >= SKILL).any():
+                raise RuntimeError("a wall")
+            return super()._step(action, worlds)
+
+    data = OnlineData(Witness(), Stuck(), ahead=True)
+    data.collect(Collect(3))
+    with pytest.raises(RuntimeError, match="a wall"):
+        data.collect(Collect(3))
+    data.teardown("fit")
+
+
+def test_a_policy_that_fails_ahead_does_not_hang():
+    data = OnlineData(Witness(), Diary(), ahead=True)
+    data.collect(Collect(3))
+    data.collect(Collect(3, "there_is_no_such_policy"))
+    with pytest.raises(AttributeError, match="there_is_no_such_policy"):
+        data.collect(Collect(3))

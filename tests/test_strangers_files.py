@@ -1,0 +1,112 @@
+"""Checkpoints and data sets that somebody else has changed: nothing in them is run, and the user reads one line."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_skills.checkpoint import newest
+from lightning_skills.command import train
+from lightning_skills.testing import interrupted_after
+
+
+class Trap:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """One that is known to work, and has not been sprung since."""
+    file = tmp_path / "sprung"
+    pickle.loads(pickle.dumps(Trap(file)))
+    file.unlink()
+    return Trap(file)
+
+
+def as_pickle(file, trap):
+    file.write_bytes(pickle.dumps(trap))
+
+
+def as_checkpoint(file, trap):
+    """All that was in it, and the trap beside."""
+    torch.save({**torch.load(file, weights_only=True), "more": trap}, file)
+
+
+def as_array(file, trap):
+    """In an array of objects."""
+    array = np.empty(len(np.load(file)), dtype=object)
+    array[:] = [trap] * len(array)
+    np.save(file, array, allow_pickle=True)
+
+
+def refused(capsys, file):
+    error = capsys.readouterr().err
+    assert file in error
+    assert error.count("\n") == 1
+    assert error.startswith("error: ")
+    return True
+
+
+def words(folder):
+    return ["method=sac", "env=maze", "debug=smoke", "logging=csv", "logging.progress=false", f"runs_dir={folder}"]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Runs with one that was stopped in the middle."""
+    folder = tmp_path_factory.mktemp("runs")
+    with interrupted_after(3):
+        assert train(words(folder)) == 143
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "plant"),
+    [
+        ("model.ckpt", as_pickle),
+        ("model.ckpt", as_checkpoint),
+        ("owner.json", as_pickle),
+        ("rank_0/state.json", as_pickle),
+        ("rank_0/state.safetensors", as_pickle),
+        ("rank_0/replay/segment_000000000.safetensors", as_pickle),
+    ],
+)
+def test_a_checkpoint(file, plant, stopped, tmp_path, trap, capsys):
+    shutil.copytree(stopped, tmp_path / "runs")
+    checkpoint = newest(next((tmp_path / "runs").rglob("checkpoints")) / "rl")
+    plant(checkpoint / file, trap)
+    assert train(words(tmp_path / "runs")) == 2
+    assert refused(capsys, str(checkpoint))
+    assert not trap.file.exists()
+
+
+def test_a_checkpoint_that_nobody_changed_goes_on(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path / "runs")
+    assert train(words(tmp_path / "runs")) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "plant"),
+    [
+        ("action.npy", as_pickle),
+        ("action.npy", as_array),
+        ("lengths.npy", as_array),
+        ("dataset.json", as_pickle),
+    ],
+)
+def test_a_data_set(file, plant, point_data, tmp_path, trap, capsys):
+    dataset = point_data()
+    plant(dataset.path / file, trap)
+    told = ["method=spirl", "env=maze", "debug=smoke", "logging=csv", f"runs_dir={tmp_path}", f"data={dataset.path}"]
+    assert train(told) == 2
+    assert refused(capsys, file)
+    assert not trap.file.exists()
