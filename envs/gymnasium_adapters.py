@@ -1,6 +1,7 @@
 """Batched environments as gymnasium environments, single and vectorised, for use by other libraries.
 
-Importing this module registers ``lightning_skills/Maze-v1``; keyword arguments are the options of the environment::
+Importing this module registers ``lightning_skills/Maze-v1`` and ``lightning_skills/Blocks-v1``; keyword arguments are
+the options of the environment::
 
     import gymnasium
     import envs.gymnasium_adapters
@@ -151,9 +152,10 @@ def make_vector(env: str, num_envs: int, **options: Any) -> BatchVectorEnv:
     return BatchVectorEnv(_factory(env, options), num_envs)
 
 
-gymnasium.register(
-    id="lightning_skills/Maze-v1",
-    entry_point="envs.gymnasium_adapters:make_single",
-    vector_entry_point="envs.gymnasium_adapters:make_vector",
-    kwargs={"env": "maze"},
-)
+for _env in ("maze", "blocks"):
+    gymnasium.register(
+        id=f"lightning_skills/{_env.capitalize()}-v1",
+        entry_point="envs.gymnasium_adapters:make_single",
+        vector_entry_point="envs.gymnasium_adapters:make_vector",
+        kwargs={"env": _env},
+    )
