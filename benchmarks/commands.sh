@@ -15,3 +15,6 @@ python -m benchmarks.throughput --threads 2
 # docs/benchmarks.md: what tracking costs, and what a checkpoint of a replay buffer writes.
 python -m benchmarks.tracking
 python -m benchmarks.checkpoints
+
+# docs/benchmarks.md: frames/s of the kitchen against FrankaKitchen, on one and on two threads, whole and lean model.
+python -m benchmarks.kitchen

@@ -4,6 +4,7 @@ The interface they implement is :class:`lightning_skills.data.batch_env.BatchEnv
 """
 
 import importlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,10 +27,16 @@ from lightning_skills.data.batch_env import (
 )
 from lightning_skills.errors import InputError
 
-__all__ = ["BatchEnv", "BatchStep", "EnvInfo", "GymnasiumBatch", "MuJoCoBatch"]
+__all__ = ["BatchEnv", "BatchStep", "EnvInfo", "GymnasiumBatch", "MuJoCoBatch", "usable_threads"]
 
 _FULL_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _POSES = mujoco.mjtStage.mjSTAGE_VEL
+
+
+def usable_threads(worlds: int) -> int:
+    """Native threads for so many worlds: one per core of this process, shared with the other ranks on the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(worlds, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 class MuJoCoBatch(BatchEnv):
@@ -48,10 +55,17 @@ class MuJoCoBatch(BatchEnv):
         super().__init__(seeds)
         self.batch = Batch(model, self.num_worlds, threads)
 
-    def simulate(self, control: Array, worlds: Array, substeps: int) -> None:
-        """Hold controls ``[n, nu]`` for that many simulator steps; poses and sensors then fit the new state."""
+    def simulate(self, control: Array, worlds: Array, substeps: int, poses: bool = True) -> None:
+        """Hold controls ``[n, nu]`` for that many simulator steps.
+
+        Args:
+            control: ``[n, nu]``.
+            worlds: ``[n]`` indices.
+            substeps: How many.
+            poses: Whether poses and sensors then fit the new state, which costs about as much as a substep.
+        """
         self.batch.bind("ctrl")[worlds] = control
-        self.batch.step(worlds, nstep=substeps, stage=_POSES)
+        self.batch.step(worlds, nstep=substeps, stage=_POSES if poses else mujoco.mjtStage.mjSTAGE_NONE)
 
     def refresh(self, worlds: Array | None = None) -> None:
         """Bring the bound fields that depend on positions and velocities up to date with the state."""

@@ -1,6 +1,6 @@
 """Batched environments as gymnasium environments, single and vectorised, for use by other libraries.
 
-Importing this module registers ``lightning_skills/Maze-v1`` and ``lightning_skills/Blocks-v1``; keyword arguments are
+Importing this module registers ``lightning_skills/Maze-v1``, ``Blocks-v1`` and ``Kitchen-v1``; keyword arguments are
 the options of the environment::
 
     import gymnasium
@@ -152,7 +152,7 @@ def make_vector(env: str, num_envs: int, **options: Any) -> BatchVectorEnv:
     return BatchVectorEnv(_factory(env, options), num_envs)
 
 
-for _env in ("maze", "blocks"):
+for _env in ("maze", "blocks", "kitchen"):
     gymnasium.register(
         id=f"lightning_skills/{_env.capitalize()}-v1",
         entry_point="envs.gymnasium_adapters:make_single",

@@ -1,0 +1,68 @@
+"""Pictures: rendered from states, without a display."""
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from envs.kitchen import pictures
+from envs.kitchen.config import KitchenConfig
+from envs.kitchen.env import START, make
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def env():
+    made = make(KitchenConfig(), seeds=[0])
+    if made.film(START[None]) is None:
+        pytest.skip("this machine cannot render without a display")
+    return made
+
+
+def opening(steps):
+    states = np.tile(START, (steps, 1))
+    states[:, 22] = np.linspace(0.0, -1.2, steps)
+    return states
+
+
+def test_a_film_shows_what_moves_and_thins_long_trajectories(env, monkeypatch):
+    monkeypatch.setattr(pictures, "MAX_FRAMES", 5)
+    frames = env.film(opening(120))
+    assert frames.shape == (5, 180, 240, 3)
+    assert frames.dtype == np.uint8
+    assert frames.std() > 30, "a picture should not be empty"
+    moved = np.abs(frames[-1].astype(int) - frames[0]).sum(axis=2) > 30
+    rows, columns = np.nonzero(moved)
+    assert moved.sum() > 500
+    assert rows.mean() > 90, "the microwave stands low on the left"
+    assert columns.mean() < 120
+    assert np.array_equal(env.film(START[None])[0], env.film(np.r_[START, np.ones(30)][None])[0])
+
+
+def test_a_plot_shows_the_best_trajectory_over_its_time(env):
+    axes = Figure().subplots()
+    best = opening(30)
+    assert env.draw(axes, [opening(30) * 0 + START, best])
+    shown = axes.images[0].get_array()
+    assert shown.shape == (3 * 180, 2 * 240, 3)
+    assert np.array_equal(shown[:180, :240], env.film(best[:1])[0])
+    assert np.array_equal(shown[-180:, -240:], env.film(best[-1:])[0])
+    assert axes.get_xlabel() == "1 of 4 subtasks"
+
+
+def test_a_machine_that_cannot_render_has_no_pictures_and_says_so(monkeypatch):
+    def broken():
+        raise ImportError("no EGL here")
+
+    monkeypatch.setattr(pictures, "Camera", broken)
+    blind = make(KitchenConfig(), seeds=[0])
+    with pytest.warns(UserWarning, match="no EGL here"):
+        assert blind.film(START[None]) is None
+    with pytest.warns(UserWarning, match="without a display"):
+        assert not blind.draw(Figure().subplots(), [START[None]])
+
+
+def test_places_are_the_seven_subtasks(env):
+    assert env.visited([START[None], opening(5)]) == (1, 7)
+    assert env.visited([START[None]]) == (0, 7)
