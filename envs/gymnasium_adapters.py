@@ -1,6 +1,6 @@
 """Batched environments as gymnasium environments, single and vectorised, for use by other libraries.
 
-Importing this module registers ``lightning_skills/Maze-v1`` and ``lightning_skills/Kitchen-v1``; keyword arguments are
+Importing this module registers ``lightning_skills/Maze-v1``, ``Blocks-v1`` and ``Kitchen-v1``; keyword arguments are
 the options of the environment::
 
     import gymnasium
@@ -152,10 +152,10 @@ def make_vector(env: str, num_envs: int, **options: Any) -> BatchVectorEnv:
     return BatchVectorEnv(_factory(env, options), num_envs)
 
 
-for name in ("maze", "kitchen"):
+for _env in ("maze", "blocks", "kitchen"):
     gymnasium.register(
-        id=f"lightning_skills/{name.capitalize()}-v1",
+        id=f"lightning_skills/{_env.capitalize()}-v1",
         entry_point="envs.gymnasium_adapters:make_single",
         vector_entry_point="envs.gymnasium_adapters:make_vector",
-        kwargs={"env": name},
+        kwargs={"env": _env},
     )

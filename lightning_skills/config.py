@@ -90,7 +90,9 @@ class TrainerOptions:
     accelerator: str = one_of(("auto", "cpu", "gpu"), "auto")
     devices: int = at_least(1, 1)  # of this machine, one process each
     nodes: int = at_least(1, 1)  # machines; with more than one, start the processes by torchrun or srun
-    threads: int = at_least(0, 0)  # of torch, per process; 0: torch's own choice, divided by the processes
+    # Of torch, per process; 0: torch's own choice, divided by the processes. The networks are small: a second thread
+    # gains little on an idle machine, and where other processes compete for its core, both wait for each other
+    threads: int = at_least(0, 1)
 
 
 @dataclass(frozen=True)

@@ -177,15 +177,18 @@ class Pipeline:
         else:
             dataset = demonstrations(env, config.env, Path(config.data_dir), config.logging.progress)
         trajectories.validate(dataset)
-        for key, size in (("observation", self._info.state_dim), ("action", self._info.action_dim)):
-            if dataset.steps[key].shape[1] != size:
-                width = dataset.steps[key].shape[1]
-                raise InputError(f"data set {dataset.path}: {key} has width {width}, env {env.name!r} has {size}")
+        self._check_width(dataset, "action", self._info.action_dim)
         seen = resolve(env.scenes)(config.env, dataset) if env.scenes else None
         if seen is None:
+            self._check_width(dataset, "observation", self._info.state_dim)
             return dataset
-        scenes, self._recorded_renderer = seen
+        scenes, self._recorded_renderer = seen  # models see these alone, so states may be of another width
         return replace(dataset, steps={**dataset.steps, SCENE: scenes})
+
+    def _check_width(self, dataset: Dataset, key: str, size: int) -> None:
+        width = dataset.steps[key].shape[1]
+        if width != size:
+            raise InputError(f"data set {dataset.path}: {key} has width {width}, env {self._run.env.name!r} has {size}")
 
     def _artefact_path(self, phase: str) -> Path:
         return self._directory / "artefacts" / phase

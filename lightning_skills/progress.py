@@ -17,6 +17,8 @@ SHOWN = {"train/return": "return", "train/success": "success", "loss": "loss"}
 class Lines(tqdm):
     """A bar for a file: every state that is shown is a line of its own, since a file is not overwritten."""
 
+    monitor_interval = 0  # tqdm's own thread would repeat lines
+
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write the bar and end the line."""
         self.fp.write(f"{msg or self}\n")

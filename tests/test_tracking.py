@@ -397,7 +397,7 @@ def test_two_jobs_of_a_sweep_make_one_database_and_no_noise(tmp_path):
     jobs = [
         subprocess.Popen([sys.executable, "-c", JOB, name], cwd=tmp_path, env=environment, **pipes) for name in "ab"
     ]
-    assert [job.communicate(timeout=120)[0] for job in jobs] == [b"", b""]
+    assert [job.communicate(timeout=400)[0] for job in jobs] == [b"", b""]
     assert [job.returncode for job in jobs] == [0, 0]
     assert [item.name for item in tmp_path.iterdir()] == ["runs"]
     made = {item.name for item in (tmp_path / "runs").iterdir()}

@@ -8,11 +8,9 @@ displacement be below 0.1 where a waypoint counts as reached; at speed 5 no step
 """
 
 import itertools
-from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import numpy as np
 from envs.maze import layouts, tasks
 from envs.maze.config import DemoConfig, MazeConfig
 from envs.maze.physics import PointMass
+from lightning_skills.data.workers import in_order
 
 Array = np.ndarray
 Trajectory = dict[str, Array]
@@ -68,27 +67,8 @@ def generate(config: MazeConfig) -> Iterator[Mapping[str, Array]]:
         t and the action taken there (the last action leads out of the data), ``episode/goal [2]`` float32 and, with
         ``layouts="random"``, ``episode/layout [S, S]`` uint8.
     """
-    trajectories = itertools.chain.from_iterable(_chunks(config))
-    yield from itertools.islice(trajectories, config.data.trajectories)
-
-
-def _chunks(config: MazeConfig) -> Iterator[list[Trajectory]]:
-    """Endless chunks of trajectories, in order."""
-    if config.data.workers == 1:
-        return (_chunk(config, index) for index in itertools.count())
-    return _parallel_chunks(config, config.data.workers)
-
-
-def _parallel_chunks(config: MazeConfig, workers: int) -> Iterator[list[Trajectory]]:
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        waiting: deque[Future[list[Trajectory]]] = deque()
-        for index in itertools.count():
-            waiting.append(pool.submit(_chunk, config, index))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    chunks = in_order(partial(_chunk, config), config.data.workers)
+    yield from itertools.islice(itertools.chain.from_iterable(chunks), config.data.trajectories)
 
 
 def _chunk(config: MazeConfig, index: int) -> list[Trajectory]:

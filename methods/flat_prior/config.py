@@ -19,6 +19,7 @@ class FlatPriorConfig:
 PRESETS: dict[str, Overrides] = {
     "maze": {"prior.updates": 50_000},
     "maze/small20": {"prior.updates": 12_000, "rl.frames": 150_000, "rl.tau": 0.02, "rl.timeout_is_done": False},
+    "blocks": {"prior.updates": 22_000, "rl.capacity": 100_000, "rl.frames": 600_000},
     "kitchen": {
         "prior.updates": 192_000,  # 200 epochs of 10 passes
         "rl.capacity": 100_000,

@@ -29,6 +29,9 @@ PRESETS: dict[str, Overrides] = {
         "rl.timeout_is_done": False,
         "rl.frames": 150_000,
     },
+    # A tenth of the authors' 549 000 updates. The beta is that of the closed-loop model; open loop: 1e-2.
+    "blocks": {"skills.beta": 1e-4, "skills.updates": 55_000, "rl.target_divergence": 5.0, "rl.frames": 650_000},
+    "blocks/sparse11": {"rl.frames": 3_000_000},
     "kitchen": {
         "skills.encoder_width": 128,
         "skills.decoder_layers": 5,

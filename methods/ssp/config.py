@@ -33,6 +33,7 @@ PRESETS: dict[str, Overrides] = {
         "rl.tau": 0.02,
         "rl.timeout_is_done": False,
     },
+    "blocks": {"skills.updates": 55_000, "rl.frames": 650_000},
     "kitchen": {
         "skills.encoder_width": 128,
         "skills.beta": 5e-4,

@@ -14,8 +14,9 @@ ID = "lightning_skills/Maze-v1"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_single_environment_passes_gymnasiums_check():
-    check_env(gymnasium.make(ID, render_mode="rgb_array").unwrapped)
+@pytest.mark.parametrize("registered", [ID, "lightning_skills/Blocks-v1"])
+def test_single_environment_passes_gymnasiums_check(registered):
+    check_env(gymnasium.make(registered, render_mode="rgb_array").unwrapped)
 
 
 def test_made_by_id_with_options():

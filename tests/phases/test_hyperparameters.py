@@ -24,6 +24,7 @@ SKILLS = {
     "batch_size": 128,
 }
 SKILLS_MAZE = SKILLS | {"beta": 1e-2, "encoder_width": 32, "decoder_layers": 3}
+SKILLS_BLOCKS = SKILLS_MAZE | {"beta": 1e-4}
 SKILLS_KITCHEN = SKILLS | {"beta": 5e-4, "encoder_width": 128, "decoder_layers": 5}
 SOFT_ACTOR_CRITIC = {
     "critic_width": 256,
@@ -38,11 +39,12 @@ SOFT_ACTOR_CRITIC = {
 }
 RL = SOFT_ACTOR_CRITIC | {"policy": "prior", "regulariser": "prior", "bound": 2.0, "tanh_actions": None}
 RL_MAZE = RL | {"target_divergence": 1.0, "critic_layers": 2, "capacity": 100_000}
+RL_BLOCKS = RL_MAZE | {"target_divergence": 5.0}
 RL_KITCHEN = RL | {"target_divergence": 5.0, "critic_layers": 5, "capacity": 1_000_000}
 SAC = SOFT_ACTOR_CRITIC | {"policy": "scratch", "regulariser": "entropy", "target_divergence": None, "bound": 1.0}
 SAC |= {"policy_width": 256, "critic_layers": 2}
 SAC_MAZE = SAC | {"policy_layers": 2, "capacity": 1_000_000}
-SAC_KITCHEN = SAC | {"policy_layers": 5, "capacity": 100_000}
+SAC_BLOCKS = SAC_KITCHEN = SAC | {"policy_layers": 5, "capacity": 100_000}
 # SPiRL's baselines: the flat prior and BC + SAC act on a network of the prior's sizes, with SAC's critics and buffers;
 # the skill-space policy has the open-loop decoder, SPiRL's critics and a policy of the authors' default sizes.
 ACTION_PRIOR = {"layers": 5, "width": 128, "features": 128, "lr": 1e-3, "batch_size": 128}
@@ -70,28 +72,35 @@ def options_of(method, phase, env, task):
     [
         (spirl.METHOD, "skills", "any", "any", SKILLS_MAZE),
         (spirl.METHOD, "skills", "maze", "spirl40", SKILLS_MAZE),
+        (spirl.METHOD, "skills", "blocks", "dense11", SKILLS_BLOCKS),
         (spirl.METHOD, "skills", "kitchen", "mixed", SKILLS_KITCHEN),
         (spirl.METHOD, "rl", "any", "any", RL_MAZE),
         (spirl.METHOD, "rl", "maze", "spirl40", RL_MAZE),
+        (spirl.METHOD, "rl", "blocks", "dense11", RL_BLOCKS),
         (spirl.METHOD, "rl", "kitchen", "mixed", RL_KITCHEN),
         (sac.METHOD, "rl", "any", "any", SAC_MAZE),
         (sac.METHOD, "rl", "maze", "spirl40", SAC_MAZE),
+        (sac.METHOD, "rl", "blocks", "dense11", SAC_BLOCKS),
         (sac.METHOD, "rl", "kitchen", "mixed", SAC_KITCHEN),
         (flat_prior.METHOD, "prior", "any", "any", ACTION_PRIOR),
         (flat_prior.METHOD, "prior", "kitchen", "mixed", ACTION_PRIOR),
         (flat_prior.METHOD, "rl", "any", "any", FLAT_PRIOR | {"capacity": 1_000_000}),
         (flat_prior.METHOD, "rl", "maze", "spirl40", FLAT_PRIOR | {"capacity": 1_000_000}),
+        (flat_prior.METHOD, "rl", "blocks", "dense11", FLAT_PRIOR | {"capacity": 100_000}),
         (flat_prior.METHOD, "rl", "kitchen", "mixed", FLAT_PRIOR | {"capacity": 100_000}),
         (bc_sac.METHOD, "prior", "any", "any", ACTION_PRIOR),
         (bc_sac.METHOD, "prior", "kitchen", "mixed", ACTION_PRIOR),
         (bc_sac.METHOD, "rl", "any", "any", BC_SAC | {"capacity": 1_000_000}),
         (bc_sac.METHOD, "rl", "maze", "spirl40", BC_SAC | {"capacity": 1_000_000}),
+        (bc_sac.METHOD, "rl", "blocks", "dense11", BC_SAC | {"capacity": 100_000}),
         (bc_sac.METHOD, "rl", "kitchen", "mixed", BC_SAC | {"capacity": 100_000}),
         (ssp.METHOD, "skills", "any", "any", SSP_SKILLS_MAZE),
         (ssp.METHOD, "skills", "maze", "spirl40", SSP_SKILLS_MAZE),
+        (ssp.METHOD, "skills", "blocks", "dense11", SSP_SKILLS_MAZE),
         (ssp.METHOD, "skills", "kitchen", "mixed", SSP_SKILLS_KITCHEN),
         (ssp.METHOD, "rl", "any", "any", SSP_MAZE),
         (ssp.METHOD, "rl", "maze", "spirl40", SSP_MAZE),
+        (ssp.METHOD, "rl", "blocks", "dense11", SSP_MAZE),
         (ssp.METHOD, "rl", "kitchen", "mixed", SSP_KITCHEN),
     ],
     ids=lambda value: getattr(value, "name", value) if not isinstance(value, dict) else "",
