@@ -36,6 +36,8 @@ from lightning_skills.rows import Rows
 FORMAT = 1
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SafetensorError, UnpicklingError)
 """What reading a file that is not as it was written may raise."""
+SAME_SIGNAL_SECONDS = 1.0
+"""Within these a signal counts once: ``timeout`` and launchers send it to a process and then to its whole group."""
 SCORE = "evaluation.json"
 Data = OfflineData | OnlineData
 
@@ -130,6 +132,7 @@ class Checkpoints(Callback):
         self._last = time.monotonic()
         self._previous: tuple[Path, dict[str, int]] | None = None
         self._signal: int | None = None
+        self._asked = 0.0
         self._handlers: dict[int, Any] = {}
 
     def restore(self) -> Path | None:
@@ -259,10 +262,12 @@ class Checkpoints(Callback):
             self._handlers[signum] = signal.signal(signum, self._note)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        if self._signal is not None:  # the user does not want to wait for the checkpoint
+        now = time.monotonic()
+        if self._signal is None:
+            self._signal, self._asked = signum, now
+        elif now - self._asked > SAME_SIGNAL_SECONDS:  # the user does not want to wait for the checkpoint
             signal.signal(signum, signal.SIG_DFL)
             signal.raise_signal(signum)
-        self._signal = signum
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Save when it is time; after a signal, save and stop. What one rank is asked for, all do."""

@@ -190,6 +190,8 @@ def load(words: Sequence[str]) -> Run:
     _check_task(env, config.env.task)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
+    if Path(config.name or "").name != (config.name or ""):
+        raise InputError(f"name is {config.name!r}; it names one folder, without '/'")
     return Run(
         dataclasses.replace(config, name=config.name or _default_name(overrides, choices)), method, env, tuple(words)
     )

@@ -117,6 +117,7 @@ def test_a_folder_with_another_config(tmp_path, capsys):
         (["method=spirl", "env=maze", "collect.worlds=0"], "collect.worlds is 0"),
         (["method=spirl", "env=maze", "evaluation.episodes=0"], "evaluation.episodes is 0"),
         (["method=spirl", "env=maze", "trainer.threads=-1"], "trainer.threads is -1"),
+        (["method=spirl", "env=maze", "name=a/b"], "without '/'"),
         pytest.param(
             ["method=spirl", "env=maze", "trainer.accelerator=gpu"],
             "torch finds none here",
