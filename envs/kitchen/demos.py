@@ -12,9 +12,8 @@ once; one that has ended makes room for the next.
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from envs.kitchen.config import KitchenConfig
 from envs.kitchen.env import ROBOT, KitchenEnv
 from envs.kitchen.scripts import SCRIPTS, Hand, Script, between
 from envs.kitchen.tasks import LETTERS, SUBTASKS, KitchenTask
+from lightning_skills.data.workers import in_order
 from lightning_skills.errors import InputError
 
 Array = np.ndarray
@@ -125,23 +125,11 @@ def _in_order(config: KitchenConfig) -> Iterator["Attempt"]:
     """Endless attempts, in order."""
     if config.data.workers == 1:
         return attempts(config, itertools.count())
-    return _parallel(config, config.data.workers)
+    return itertools.chain.from_iterable(in_order(partial(_chunk, config), config.data.workers))
 
 
-def _parallel(config: KitchenConfig, workers: int) -> Iterator["Attempt"]:
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        waiting: deque[Future[list[Attempt]]] = deque()
-        for first in itertools.count(0, CHUNK):
-            waiting.append(pool.submit(_chunk, config, range(first, first + CHUNK)))
-            if len(waiting) > workers:
-                yield from waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _chunk(config: KitchenConfig, indices: range) -> list["Attempt"]:
-    return list(attempts(config, indices))
+def _chunk(config: KitchenConfig, index: int) -> list["Attempt"]:
+    return list(attempts(config, range(index * CHUNK, (index + 1) * CHUNK)))
 
 
 def attempts(config: KitchenConfig, indices: Iterable[int], worlds: int = WORLDS) -> Iterator["Attempt"]:
