@@ -123,7 +123,7 @@ def pretraining(shape: Shape) -> list[Comparison]:
     module.updates = plain.updates = shape.skills.clip_updates  # only the first updates clip
     rng, sizes = np.random.default_rng(0), {"observation": shape.state_dim, "action": shape.action_dim}
     rows = {key: rng.normal(size=(TRAJECTORIES * LENGTH, size)).astype(np.float32) for key, size in sizes.items()}
-    dataset = Dataset(Path("synthetic"), {}, {}, "", np.full(TRAJECTORIES, LENGTH), rows, {})
+    dataset = Dataset(Path("synthetic"), {}, "", np.full(TRAJECTORIES, LENGTH), rows, {})
     data = OfflineData(module, dataset)
     update = cast(Update, module.plan()[0])
     pieces = [{key: rows[key][i * LENGTH : (i + 1) * LENGTH] for key in rows} for i in range(TRAJECTORIES)]

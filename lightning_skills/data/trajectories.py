@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +40,20 @@ class Dataset:
     Args:
         path: Its folder.
         recipe: What determined the data.
-        summary: What is told of how they came out, as JSON values.
         digest: SHA-256 over the contents of all arrays.
         lengths: Rows of each trajectory ``[M]``.
         steps: Step keys ``[N, ...]``; ``observation`` and ``action`` are always there.
         episodes: Per-trajectory keys ``[M, ...]``.
+        summary: What is told of how they came out, as JSON values.
     """
 
     path: Path
     recipe: Mapping[str, Any]
-    summary: Mapping[str, Any]
     digest: str
     lengths: np.ndarray
     steps: Mapping[str, np.ndarray]
     episodes: Mapping[str, np.ndarray]
+    summary: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def starts(self) -> np.ndarray:
@@ -138,7 +138,7 @@ def load(path: Path) -> Dataset:
     steps = {key: array for key, array in arrays.items() if key not in episodes}
     _check_shapes(path, lengths, steps, episodes)
     recipe, summary = description.get("recipe", {}), description.get("summary", {})
-    return Dataset(path, recipe, summary, description.get("digest", ""), lengths, steps, episodes)
+    return Dataset(path, recipe, description.get("digest", ""), lengths, steps, episodes, summary)
 
 
 def _open(path: Path, key: str) -> np.ndarray:
