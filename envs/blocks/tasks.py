@@ -1,11 +1,10 @@
 """The named tasks: how many blocks, what is rewarded and how long an episode lasts."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from envs.blocks.config import BlocksConfig
-from lightning_skills.errors import InputError
+from envs.named_tasks import named
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,5 @@ def task(config: BlocksConfig) -> BlocksTask:
     Raises:
         InputError: if there is no task of that name (lists close ones).
     """
-    if config.task not in TASKS:
-        close = difflib.get_close_matches(config.task, TASKS, n=3, cutoff=0.4) or sorted(TASKS)
-        raise InputError(f"unknown blocks task {config.task!r}; did you mean {' or '.join(close)}?")
-    chosen = TASKS[config.task]
+    chosen = named("blocks", config.task, TASKS)
     return replace(chosen, horizon=config.horizon or chosen.horizon)

@@ -48,7 +48,7 @@ def recipe(config: KitchenConfig) -> dict[str, Any]:
         "generator": "kitchen scripts",
         "version": VERSION,
         "sequences": data.sequences,
-        "goal": list(tasks.named(config.task).shown) if config.goal else [],
+        "goal": list(tasks.task(config).shown) if config.goal else [],
         "noise": config.noise,
         "trajectories": data.trajectories,
         "max_steps": data.max_steps,
@@ -194,7 +194,7 @@ class Demonstrator:
 
     def __init__(self, config: KitchenConfig, worlds: int) -> None:
         self._options = config.data
-        shown = KitchenTask(NAMES, tasks.named(config.task).shown)  # all seven, so that no world ends by itself
+        shown = KitchenTask(NAMES, tasks.task(config).shown)  # all seven, so that no world ends by itself
         horizon = config.data.max_steps
         self._env = KitchenEnv(shown, [0] * worlds, goal=config.goal, noise=config.noise, horizon=horizon)
         self._arm = Arm(self._env)

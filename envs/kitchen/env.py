@@ -158,5 +158,5 @@ def make(config: KitchenConfig, seeds: Sequence[int]) -> KitchenEnv:
         InputError: if there is no such task, or gymnasium-robotics is not installed.
     """
     threads = config.threads or usable_threads(len(seeds))
-    task = tasks.named(config.task)
+    task = tasks.task(config)
     return KitchenEnv(task, seeds, config.ordered, config.goal, config.noise, config.horizon, threads)

@@ -3,11 +3,11 @@
 Sources: specs of SPiRL (4.3), SkiMo (4.2, 4.3) and SiMPL (5.2); goals and threshold are D4RL's.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lightning_skills.errors import InputError
+from envs.kitchen.config import KitchenConfig
+from envs.named_tasks import TaskDistribution, named
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,6 @@ SIMPL_TRAIN: tuple[str, ...] = (
 SIMPL_TEST: tuple[str, ...] = ("mblt", "mbtl", "kbls", "mkth", "kbst", "klsh", "kbts", "mbsh", "btsh", "mkbh")
 
 
-@dataclass(frozen=True)
-class TaskDistribution:
-    """Names of tasks to meta-train on and of others to test on."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-
-
 def spelled_out(letters: str) -> tuple[str, ...]:
     """The subtasks that letters stand for, e.g. of ``mkbl``."""
     return tuple(LETTERS[letter] for letter in letters)
@@ -102,13 +94,10 @@ DISTRIBUTIONS: Mapping[str, TaskDistribution] = {"simpl": TaskDistribution(_name
 """SiMPL's meta-training set and its test tasks."""
 
 
-def named(name: str) -> KitchenTask:
-    """The task of that name.
+def task(config: KitchenConfig) -> KitchenTask:
+    """The task that options select.
 
     Raises:
-        InputError: if there is none (lists close ones).
+        InputError: if there is no task of that name (lists close ones).
     """
-    if name not in TASKS:
-        close = difflib.get_close_matches(name, TASKS, n=3, cutoff=0.4) or sorted(TASKS)
-        raise InputError(f"unknown kitchen task {name!r}; did you mean {' or '.join(close)}?")
-    return TASKS[name]
+    return named("kitchen", config.task, TASKS)

@@ -1,11 +1,11 @@
 """The named tasks: a layout, where episodes start, what is rewarded and when they end."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from envs.maze.config import MazeConfig
 from envs.maze.layouts import LAYOUTS
+from envs.named_tasks import TaskDistribution, named
 from lightning_skills.errors import InputError
 
 Cell = tuple[int, int]
@@ -49,14 +49,6 @@ class MazeTask:
                 raise InputError(f"{role} ({i}, {j}) is not a free cell of layout {self.layout!r}")
         if not self.radius > 0:
             raise InputError(f"radius {self.radius}: must be positive")
-
-
-@dataclass(frozen=True)
-class TaskDistribution:
-    """Names of tasks to meta-train on and of others to test on."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
 
 
 SPIRL40 = MazeTask(
@@ -130,8 +122,5 @@ def task(config: MazeConfig) -> MazeTask:
     Raises:
         InputError: if there is no task of that name (lists close ones).
     """
-    if config.task not in TASKS:
-        close = difflib.get_close_matches(config.task, TASKS, n=3, cutoff=0.4) or sorted(TASKS)
-        raise InputError(f"unknown maze task {config.task!r}; did you mean {' or '.join(close)}?")
-    chosen = TASKS[config.task]
+    chosen = named("maze", config.task, TASKS)
     return replace(chosen, radius=config.radius or chosen.radius, horizon=config.horizon or chosen.horizon)
