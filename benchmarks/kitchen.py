@@ -67,7 +67,7 @@ def franka_kitchen() -> Side:
 
 def ours(name: str, worlds: int, threads: int, simulated: mujoco.MjModel) -> Side:
     """Our environment."""
-    env = KitchenEnv(TASK, range(worlds), threads=threads, simulated=simulated)
+    env = KitchenEnv([TASK], range(worlds), threads=threads, simulated=simulated)
     return Side(name, env.reset, lambda action: env.step(np.tile(action, (worlds, 1))), worlds)
 
 

@@ -1,21 +1,13 @@
-"""Tasks by name, and sets of them to meta-train on: what every environment with named tasks shares."""
+"""Tasks by name, and distributions of them: what every environment with named tasks shares."""
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
+from lightning_skills.data.batch_env import TaskDistribution
 from lightning_skills.errors import InputError
 
 Task = TypeVar("Task")
-
-
-@dataclass(frozen=True)
-class TaskDistribution:
-    """Names of tasks to meta-train on and of others to test on."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
 
 
 def named(env: str, name: str, tasks: Mapping[str, Task]) -> Task:
@@ -28,3 +20,17 @@ def named(env: str, name: str, tasks: Mapping[str, Task]) -> Task:
         close = difflib.get_close_matches(name, tasks, n=3, cutoff=0.4) or sorted(tasks)
         raise InputError(f"unknown {env} task {name!r}; did you mean {' or '.join(close)}?")
     return tasks[name]
+
+
+def pursued(
+    env: str, name: str, tasks: Mapping[str, Task], distributions: Mapping[str, TaskDistribution]
+) -> tuple[list[Task], TaskDistribution | None]:
+    """What the worlds of an env can pursue: the task of that name, or the tasks of the distribution of that name.
+
+    Raises:
+        InputError: if there is neither (lists close names).
+    """
+    if name in distributions:
+        distribution = distributions[name]
+        return [tasks[each] for each in (*distribution.train, *distribution.test)], distribution
+    return [named(env, name, tasks)], None

@@ -26,7 +26,7 @@ from yaml import YAMLError
 from lightning_skills import limits, plugins
 from lightning_skills.errors import InputError
 from lightning_skills.limits import at_least, one_of, within
-from lightning_skills.plugins import EnvSpec, MethodSpec
+from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
@@ -177,9 +177,10 @@ def load(words: Sequence[str]) -> Run:
     _check_phase_names(method)
     plugins.check_pair(method, env, own_data=any(item.key_or_group == "data" for item in overrides))
     smoke = choices.get("debug") == "smoke"
-    task = _task(env, overrides, choices)
+    first = env.distributions[0] if TASKS in method.requires else env.config().task
+    task = _task(first, overrides, choices)
     _store("method", method.name, method.config, {**method.preset(env.name, task), **(method.smoke if smoke else {})})
-    _store("env", env.name, env.config, env.smoke if smoke else {})
+    _store("env", env.name, env.config, {"task": first, **(env.smoke if smoke else {})})
     phases = {phase.name for phase in method.phases}
     moved = [
         f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words, strict=True)
@@ -187,7 +188,7 @@ def load(words: Sequence[str]) -> Run:
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys([item for item in overrides if item.key_or_group not in phases], flatten(known))
     config = _freeze(_compose(moved))
-    _check_task(env, config.env.task)
+    _check_task(env, config.env.task, method)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
     if Path(config.name or "").name != (config.name or ""):
@@ -260,7 +261,7 @@ def change(run: Run, words: Sequence[str]) -> Run:
         except OmegaConfBaseException as error:
             raise InputError(_explain(error)) from None
     config = _freeze(tree)
-    _check_task(run.env, config.env.task)
+    _check_task(run.env, config.env.task, run.method)
     return dataclasses.replace(run, config=config)
 
 
@@ -306,14 +307,14 @@ def _choices(groups: Sequence[Override]) -> dict[str, str]:
     return {key: str(value) for key, value in composed.hydra.runtime.choices.items() if value is not None}
 
 
-def _task(env: EnvSpec, overrides: Sequence[Override], choices: Mapping[str, str]) -> str:
+def _task(default: str, overrides: Sequence[Override], choices: Mapping[str, str]) -> str:
     for override in overrides:
         if override.key_or_group == "env.task":
             return str(override.value())
     if choices.get("experiment", "None") != "None":
         text = OmegaConf.load(CONF / "experiment" / f"{choices['experiment']}.yaml")
-        return str(OmegaConf.select(text, "env.task") or env.config().task)
-    return str(env.config().task)
+        return str(OmegaConf.select(text, "env.task") or default)
+    return default
 
 
 def _store(group: str, name: str, options: type, laid_under: Mapping[str, Any]) -> None:
@@ -374,11 +375,19 @@ def _check_phase_names(method: MethodSpec) -> None:
         raise InputError(f"method {method.name!r} calls a phase {taken.pop()!r}, which is an option of every run")
 
 
-def _check_task(env: EnvSpec, task: str) -> None:
-    if env.tasks and task not in env.tasks:
-        close = difflib.get_close_matches(task, env.tasks, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(env.tasks)}"
-        raise InputError(f"env {env.name!r} has no task {task!r}; {hint}")
+def _check_task(env: EnvSpec, task: str, method: MethodSpec | None = None) -> None:
+    """Raise InputError unless the env knows the task, and it is of the kind that the method, if there is one, needs."""
+    several = method is not None and TASKS in method.requires
+    known = [*(() if several else env.tasks), *(env.distributions if several or method is None else ())]
+    if task in known or not (env.tasks or several):
+        return
+    has = f"env {env.name!r} has {', '.join(known)}"
+    if task in (*env.tasks, *env.distributions) and method is not None:
+        needs = "a distribution of tasks" if several else "one task, not a distribution of them"
+        raise InputError(f"env.task={task}: method {method.name!r} needs {needs}; {has}")
+    close = difflib.get_close_matches(task, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}?" if close else has
+    raise InputError(f"env {env.name!r} has no task {task!r}; {hint}")
 
 
 def _freeze(config: DictConfig) -> RunConfig:

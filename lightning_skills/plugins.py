@@ -19,6 +19,8 @@ from lightning_skills import limits
 from lightning_skills.errors import InputError
 
 API_VERSION = 1
+TASKS = "tasks"
+"""What a method requires that needs an env with distributions of tasks."""
 
 Overrides = Mapping[str, Any]
 """Dotted option names of a plug-in's own config and their values, e.g. ``{"skills.beta": 1e-2}``."""
@@ -140,6 +142,8 @@ class EnvSpec:
         make: ``"module:function"``; ``function(config, seeds)`` returns a
             :class:`lightning_skills.data.batch_env.BatchEnv` of ``len(seeds)`` worlds.
         tasks: Names that ``config.task`` accepts; empty if it accepts whatever ``make`` does.
+        distributions: Names that ``config.task`` accepts too, for methods that need ``"tasks"``: the worlds then have
+            several tasks, :attr:`lightning_skills.data.batch_env.EnvInfo.tasks`.
         provides: What methods may require of it, e.g. ``{"demonstrations"}``.
         demonstrations: Module with ``recipe(config)`` and ``generate(config)``
             (:mod:`lightning_skills.data.trajectories`), if it can make its own data; ``summary(arrays)`` may tell how
@@ -158,11 +162,17 @@ class EnvSpec:
     config: type
     make: str
     tasks: tuple[str, ...]
+    distributions: tuple[str, ...] = ()
     provides: frozenset[str] = frozenset()
     demonstrations: str | None = None
     scenes: str | None = None
     smoke: Overrides = field(default_factory=dict)
     api_version: int = API_VERSION
+
+    @property
+    def provided(self) -> frozenset[str]:
+        """What methods may require of it; distributions of tasks are ``"tasks"``."""
+        return self.provides | {TASKS} if self.distributions else self.provides
 
     def __post_init__(self) -> None:
         check_options(f"env {self.name}", self.config)
@@ -257,7 +267,7 @@ def envs() -> "Registry[EnvSpec]":
 
 def check_pair(method: MethodSpec, env: EnvSpec, own_data: bool = False) -> None:
     """Raise InputError if ``env`` lacks something ``method`` requires; a data set of one's own is demonstrations."""
-    provided = env.provides | {"demonstrations"} if own_data else env.provides
+    provided = env.provided | {"demonstrations"} if own_data else env.provided
     missing = sorted(method.requires - provided)
     if missing:
         raise InputError(f"method {method.name!r} cannot run on env {env.name!r}: it needs {', '.join(missing)}")

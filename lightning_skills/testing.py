@@ -245,4 +245,4 @@ def _check_tensors(tensors: Mapping[str, torch.Tensor], others: Mapping[str, tor
 def served_pairs() -> list[tuple[str, str]]:
     """Every registered method with every env that provides what it requires."""
     methods, envs = plugins.methods(), plugins.envs()
-    return [(method, env) for method in methods for env in envs if methods[method].requires <= envs[env].provides]
+    return [(method, env) for method in methods for env in envs if methods[method].requires <= envs[env].provided]

@@ -196,7 +196,7 @@ class Demonstrator:
         self._options = config.data
         shown = KitchenTask(NAMES, tasks.task(config).shown)  # all seven, so that no world ends by itself
         horizon = config.data.max_steps
-        self._env = KitchenEnv(shown, [0] * worlds, goal=config.goal, noise=config.noise, horizon=horizon)
+        self._env = KitchenEnv([shown], [0] * worlds, goal=config.goal, noise=config.noise, horizon=horizon)
         self._arm = Arm(self._env)
         self._sites, self._joints = self._env.batch.bind("site_xpos"), self._env.batch.bind("qpos")
         self._places = {self._env.model.site(place).name: place for place in range(self._env.model.nsite)}

@@ -11,11 +11,13 @@ from envs.kitchen import credit, model, pictures, tasks
 from envs.kitchen.config import KitchenConfig
 from envs.kitchen.noise import AMPLITUDE, Noise
 from envs.kitchen.tasks import SUBTASKS, KitchenTask
-from lightning_skills.data.batch_env import Array, EnvInfo, Observation, State
+from lightning_skills.data.batch_env import Array, EnvInfo, Observation, State, TaskDistribution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+KNOWN = tuple(SUBTASKS)
+"""The columns of what is done."""
 ROBOT = 9
 """The first joints of the state: seven of the arm and two fingers."""
 SUBSTEPS = 40
@@ -39,7 +41,7 @@ START = np.array(
 
 
 class KitchenEnv(MuJoCoBatch):
-    """N kitchens with a Franka arm and a task of subtasks, each of which pays 1 once.
+    """N kitchens with a Franka arm, and for each a task of subtasks, each of which pays 1 once.
 
     The state is 30 joint positions: arm 7, fingers 2, objects 21. They are observed with uniform noise; rewards and
     control follow from what is observed, as in D4RL. An action in [-1, 1] is a velocity of each of the robot's joints;
@@ -49,7 +51,7 @@ class KitchenEnv(MuJoCoBatch):
     ``batch`` gives a demonstrator Jacobians and, once bound, sites; these fit the state after a ``refresh``.
 
     Args:
-        task: What is paid for.
+        pursued: What is paid for; several tasks have as many subtasks and show the same goal.
         seeds: One per world.
         ordered: Whether a subtask pays only once all before it have.
         goal: Whether the goal is observed.
@@ -57,11 +59,12 @@ class KitchenEnv(MuJoCoBatch):
         horizon: Steps of an episode.
         threads: Native threads; they do not change what happens.
         simulated: The model; by default the lean one, whose dynamics are those of the whole.
+        names: Of the tasks, if there are several.
     """
 
     def __init__(
         self,
-        task: KitchenTask,
+        pursued: Sequence[KitchenTask],
         seeds: Sequence[int],
         ordered: bool = True,
         goal: bool = True,
@@ -69,15 +72,18 @@ class KitchenEnv(MuJoCoBatch):
         horizon: int = 280,
         threads: int = 1,
         simulated: mujoco.MjModel | None = None,
+        names: TaskDistribution | None = None,
     ) -> None:
         self.model = simulated or model.lean()
         super().__init__(self.model, seeds, threads)
-        self.task = task
-        self.goal = credit.goal(task.shown) if goal else np.zeros(0)
-        self.info = EnvInfo({"observation": (credit.STATE_DIM + len(self.goal),)}, action_dim=ROBOT, horizon=horizon)
+        self.pursued = pursued
+        self.goal = credit.goal(pursued[0].shown) if goal else np.zeros(0)
+        observed = credit.STATE_DIM + len(self.goal)
+        self.info = EnvInfo({"observation": (observed,)}, action_dim=ROBOT, horizon=horizon, tasks=names)
         self.observed = np.zeros((self.num_worlds, credit.STATE_DIM))
         """``[N, 30]``, the noisy state that the controller starts from."""
-        self._remaining = np.ones((self.num_worlds, len(task.subtasks)), dtype=bool)
+        self._order = np.array([[KNOWN.index(name) for name in task.subtasks] for task in pursued])
+        self._remaining = np.ones((self.num_worlds, self._order.shape[1]), dtype=bool)
         self._ordered = ordered
         self._amplitude = noise * AMPLITUDE
         self._noise = Noise(self.num_worlds, credit.STATE_DIM)
@@ -106,7 +112,8 @@ class KitchenEnv(MuJoCoBatch):
         target = self.observed[worlds, :ROBOT] + velocity * (SUBSTEPS * self.model.opt.timestep)
         self.simulate(np.clip(target, LOWEST, HIGHEST), worlds, SUBSTEPS, poses=False)
         self._look(worlds)
-        done = credit.done(self.observed[worlds], self.task.subtasks)
+        order = self._order[self.task_index[worlds]]
+        done = np.take_along_axis(credit.done(self.observed[worlds], KNOWN), order, axis=1)
         paid = credit.paid(done, self._remaining[worlds], self._ordered)
         self._remaining[worlds] &= ~paid
         success = ~self._remaining[worlds].any(axis=1)
@@ -128,16 +135,17 @@ class KitchenEnv(MuJoCoBatch):
     def visited(self, trajectories: Sequence[Array]) -> tuple[int, int]:
         """How many of the seven subtasks were done at some time, in whatever order, and how many there are."""
         states = np.concatenate(list(trajectories))
-        return int(credit.done(states, list(SUBTASKS)).any(axis=0).sum()), len(SUBTASKS)
+        return int(credit.done(states, KNOWN).any(axis=0).sum()), len(KNOWN)
 
     def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
         """Draw pictures of the trajectory (of several, each ``[T, S]``) in which most subtasks are done."""
         camera = self._camera()
         if camera is None:
             return False
-        counts = [int(credit.done(path, self.task.subtasks).any(axis=0).sum()) for path in trajectories]
+        subtasks = self.pursued[0].subtasks
+        counts = [int(credit.done(path, subtasks).any(axis=0).sum()) for path in trajectories]
         pictures.draw(axes, camera, trajectories[int(np.argmax(counts))])
-        axes.set_xlabel(f"{max(counts)} of {len(self.task.subtasks)} subtasks")
+        axes.set_xlabel(f"{max(counts)} of {len(subtasks)} subtasks")
         return True
 
     def film(self, trajectory: Array) -> Array | None:
@@ -158,5 +166,5 @@ def make(config: KitchenConfig, seeds: Sequence[int]) -> KitchenEnv:
         InputError: if there is no such task, or gymnasium-robotics is not installed.
     """
     threads = config.threads or usable_threads(len(seeds))
-    task = tasks.task(config)
-    return KitchenEnv(task, seeds, config.ordered, config.goal, config.noise, config.horizon, threads)
+    pursued, names = tasks.pursue(config)
+    return KitchenEnv(pursued, seeds, config.ordered, config.goal, config.noise, config.horizon, threads, names=names)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from envs.kitchen.config import KitchenConfig
-from envs.named_tasks import TaskDistribution, named
+from envs.named_tasks import pursued
+from lightning_skills.data.batch_env import TaskDistribution
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,15 @@ DISTRIBUTIONS: Mapping[str, TaskDistribution] = {"simpl": TaskDistribution(_name
 """SiMPL's meta-training set and its test tasks."""
 
 
-def task(config: KitchenConfig) -> KitchenTask:
-    """The task that options select.
+def pursue(config: KitchenConfig) -> tuple[list[KitchenTask], TaskDistribution | None]:
+    """The task that options select, or the tasks of a distribution, which show the same goal.
 
     Raises:
-        InputError: if there is no task of that name (lists close ones).
+        InputError: if there is none of that name (lists close ones).
     """
-    return named("kitchen", config.task, TASKS)
+    return pursued("kitchen", config.task, TASKS, DISTRIBUTIONS)
+
+
+def task(config: KitchenConfig) -> KitchenTask:
+    """The task that options select; of a distribution, the first."""
+    return pursue(config)[0][0]

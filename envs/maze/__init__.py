@@ -1,7 +1,7 @@
 """Point mass in random mazes: SPiRL's, SkiMo's and SiMPL's navigation tasks."""
 
 from envs.maze.config import MazeConfig
-from envs.maze.tasks import TASKS
+from envs.maze.tasks import DISTRIBUTIONS, TASKS
 from lightning_skills.plugins import EnvSpec
 
 ENV = EnvSpec(
@@ -10,6 +10,7 @@ ENV = EnvSpec(
     config=MazeConfig,
     make="envs.maze.env:make",
     tasks=tuple(TASKS),
+    distributions=tuple(DISTRIBUTIONS),
     provides=frozenset({"demonstrations"}),
     demonstrations="envs.maze.demos",
     scenes="envs.maze.images:scenes",

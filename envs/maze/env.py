@@ -9,7 +9,8 @@ from envs.maze import layouts, pictures, tasks
 from envs.maze.config import MazeConfig
 from envs.maze.physics import PointMass, free
 from envs.maze.tasks import MazeTask
-from lightning_skills.data.batch_env import Array, BatchEnv, EnvInfo, Observation, State
+from lightning_skills.data.batch_env import Array, BatchEnv, EnvInfo, Observation, State, TaskDistribution
+from lightning_skills.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,31 +24,34 @@ class Physics(Protocol):
 
 
 class MazeEnv(BatchEnv):
-    """N point masses in one maze, with one goal.
+    """N point masses in one maze, with one goal each.
 
     The observation is ``(x, y, vx, vy)``, raw; the action a force in [-1, 1] along each axis. With images there is
     ``"scene"`` too, ``(x, y one step before, x, y, 0)``, which :class:`envs.maze.images.MazeRenderer` draws; one step
     before a reset the ball was where it is.
 
     Args:
-        task: Layout, start, goal and rewards.
+        pursued: Layout, starts, goals and rewards; several tasks differ by their goals alone.
         seeds: One per world.
         physics: What steps the point masses; by default the numpy twin of MuJoCo.
         reject_walls: Redraw starts that lie inside walls.
         images: Observe scenes, and have a renderer.
+        names: Of the tasks, if there are several.
     """
 
     def __init__(
         self,
-        task: MazeTask,
+        pursued: Sequence[MazeTask],
         seeds: Sequence[int],
         physics: Physics | None = None,
         reject_walls: bool = False,
         images: bool = False,
+        names: TaskDistribution | None = None,
     ) -> None:
         super().__init__(seeds)
+        task = pursued[0]
         shapes = {"observation": (4,), "scene": (5,)} if images else {"observation": (4,)}
-        self.info = EnvInfo(shapes, action_dim=2, horizon=task.horizon)
+        self.info = EnvInfo(shapes, action_dim=2, horizon=task.horizon, tasks=names)
         self.task = task
         self.layout = layouts.named(task.layout)
         self.position = np.zeros((self.num_worlds, 2))
@@ -55,11 +59,11 @@ class MazeEnv(BatchEnv):
         self._before = np.zeros((self.num_worlds, 2))  # positions one step before, kept up for images alone
         self._physics = physics or PointMass(self.layout[None])
         self._reject_walls = reject_walls
-        self._goal = np.array(task.goal, dtype=np.float64)
+        self._goals = np.array([one.goal for one in pursued], dtype=np.float64)
         if images:
             from envs.maze.images import MazeRenderer  # only images pay for importing torch
 
-            self.renderer = MazeRenderer(self.layout[None], self._goal[None])
+            self.renderer = MazeRenderer(self.layout[None], self._goals)
         self.reset()
 
     def _reset(self, worlds: Array) -> None:
@@ -85,7 +89,7 @@ class MazeEnv(BatchEnv):
         if self.renderer is not None:
             self._before[worlds] = self.position[worlds]
         self._advance(action, worlds)
-        to_goal = self.position[worlds] - self._goal
+        to_goal = self.position[worlds] - self._goals[self.task_index[worlds]]
         success = np.hypot(to_goal[:, 0], to_goal[:, 1]) <= self.task.radius
         return self.task.reward * success, success & self.task.terminates, success
 
@@ -125,10 +129,13 @@ def make(config: MazeConfig, seeds: Sequence[int]) -> MazeEnv:
     """The environment that options describe, with one world per seed.
 
     Raises:
-        InputError: if there is no such task.
+        InputError: if there is no such task, or there are several and images, which show goals.
     """
-    task = tasks.task(config)
-    return MazeEnv(task, seeds, _physics(config, task, len(seeds)), config.reject_walls, config.images)
+    pursued, names = tasks.pursue(config)
+    if config.images and names is not None:
+        raise InputError("env.images shows where the goal is, so it needs one task, not a distribution of them")
+    physics = _physics(config, pursued[0], len(seeds))
+    return MazeEnv(pursued, seeds, physics, config.reject_walls, config.images, names)
 
 
 def _physics(config: MazeConfig, task: MazeTask, num_worlds: int) -> Physics:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from envs.maze.config import MazeConfig
 from envs.maze.layouts import LAYOUTS
-from envs.named_tasks import TaskDistribution, named
+from envs.named_tasks import pursued
+from lightning_skills.data.batch_env import TaskDistribution
 from lightning_skills.errors import InputError
 
 Cell = tuple[int, int]
@@ -117,10 +118,22 @@ DISTRIBUTIONS: Mapping[str, TaskDistribution] = {
 
 
 def task(config: MazeConfig) -> MazeTask:
-    """The task that options select, with what they override.
+    """The task that options select, with what they override; of a distribution, the first.
 
     Raises:
         InputError: if there is no task of that name (lists close ones).
     """
-    chosen = named("maze", config.task, TASKS)
-    return replace(chosen, radius=config.radius or chosen.radius, horizon=config.horizon or chosen.horizon)
+    (first, *_), _ = pursue(config)
+    return first
+
+
+def pursue(config: MazeConfig) -> tuple[list[MazeTask], TaskDistribution | None]:
+    """The task that options select, or the tasks of a distribution, which differ by their goals alone.
+
+    Raises:
+        InputError: if there is none of that name (lists close ones).
+    """
+    chosen, distribution = pursued("maze", config.task, TASKS, DISTRIBUTIONS)
+    return [
+        replace(one, radius=config.radius or one.radius, horizon=config.horizon or one.horizon) for one in chosen
+    ], distribution

@@ -18,6 +18,14 @@ State = dict[str, Array]
 
 
 @dataclass(frozen=True)
+class TaskDistribution:
+    """Names of tasks to meta-train on and of others to test on."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EnvInfo:
     """What networks and buffers must know of an environment.
 
@@ -26,11 +34,13 @@ class EnvInfo:
             state vector) is always there.
         action_dim: Length of an action; every action lies in [-1, 1].
         horizon: Time limit of an episode in primitive steps.
+        tasks: What its worlds can pursue, the tasks to train on first; None in an environment of one task.
     """
 
     observation_shapes: Mapping[str, tuple[int, ...]]
     action_dim: int
     horizon: int
+    tasks: TaskDistribution | None = None
 
     @property
     def state_dim(self) -> int:
@@ -85,6 +95,9 @@ class BatchEnv(ABC):
     Every world has its own random stream (``self.rngs[i]``), so world ``i`` of a batch behaves exactly like a batch of
     one with the same seed.
 
+    In an environment of several tasks, world ``i`` pursues the task ``self.task_index[i]``, counted over those to train
+    on and then those to test on.
+
     Args:
         seeds: One seed per world.
     """
@@ -95,13 +108,16 @@ class BatchEnv(ABC):
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self.num_worlds = len(seeds)
-        self.elapsed = np.zeros(self.num_worlds, dtype=np.int64)
+        self.elapsed, self.task_index = np.zeros((2, self.num_worlds), dtype=np.int64)
         self._all = np.arange(self.num_worlds)
         self.rngs = [np.random.default_rng(seed) for seed in seeds]
 
     @abstractmethod
     def _reset(self, worlds: Array) -> None:
-        """Put the worlds of this index array ``[n]`` into initial states, drawing from their own ``self.rngs``."""
+        """Put the worlds of this index array ``[n]`` into initial states of their tasks, ``self.task_index[worlds]``.
+
+        Draws from their own ``self.rngs``.
+        """
 
     @abstractmethod
     def _step(self, action: Array, worlds: Array) -> tuple[Array, Array, Array]:
@@ -141,17 +157,20 @@ class BatchEnv(ABC):
             raise ValueError(f"{len(seeds)} seeds for {self.num_worlds} worlds")
         self.rngs = [np.random.default_rng(seed) for seed in seeds]
 
-    def reset(self, worlds: Array | None = None) -> Observation:
+    def reset(self, worlds: Array | None = None, tasks: Array | None = None) -> Observation:
         """Start new episodes.
 
         Args:
             worlds: ``[N]`` bool mask of the worlds to reset; None resets all.
+            tasks: ``[n]`` what each of these is to pursue from now on; None leaves them their tasks.
 
         Returns:
             Observations of all worlds.
         """
         chosen = np.arange(self.num_worlds) if worlds is None else np.flatnonzero(worlds)
         self.elapsed[chosen] = 0
+        if tasks is not None:
+            self.task_index[chosen] = tasks
         self._reset(chosen)
         return self._observe()
 
@@ -173,14 +192,15 @@ class BatchEnv(ABC):
         return BatchStep(self._observe(), reward, terminated, truncated, success)
 
     def get_state(self) -> State:
-        """Everything that determines the future: simulator, episode clocks and random streams, first axis N."""
+        """Everything that determines the future: simulator, clocks, tasks and random streams, first axis N."""
         streams = np.array([stream_words(rng) for rng in self.rngs], dtype=np.uint64)
-        return {**self._get_state(), "elapsed": self.elapsed.copy(), "rng": streams}
+        own = {"elapsed": self.elapsed.copy(), "task_index": self.task_index.copy(), "rng": streams}
+        return {**self._get_state(), **own}
 
     def set_state(self, state: State) -> None:
         """Inverse of :meth:`get_state`."""
         state = dict(state)
-        self.elapsed = state.pop("elapsed").astype(np.int64)
+        self.elapsed, self.task_index = (state.pop(key).astype(np.int64) for key in ("elapsed", "task_index"))
         for rng, words in zip(self.rngs, state.pop("rng"), strict=True):
             set_stream(rng, words)
         self._set_state(state)

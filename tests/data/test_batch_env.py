@@ -53,3 +53,13 @@ def test_actions_are_clipped():
 def test_one_seed_per_world():
     with pytest.raises(ValueError, match="1 seeds for 2 worlds"):
         CountingEnv().seed([1])
+
+
+def test_a_reset_gives_worlds_other_tasks_and_the_state_holds_them():
+    env, other = CountingEnv((100, 100, 100)), CountingEnv((100, 100, 100))
+    env.reset(tasks=np.array([4, 5, 6]))
+    env.reset(np.array([True, False, True]), tasks=np.array([7, 8]))
+    env.reset()
+    assert env.task_index.tolist() == [7, 5, 8]
+    other.set_state(env.get_state())
+    assert other.task_index.tolist() == [7, 5, 8]

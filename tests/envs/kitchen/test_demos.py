@@ -52,7 +52,7 @@ def test_shapes_and_ranges(made):
 def test_actions_replayed_in_the_task_show_the_same_and_do_it_with_the_last_one(made):
     for trajectory in made:
         task = KitchenTask(subtasks(trajectory), spelled_out("mkbl"))
-        env = KitchenEnv(task, [int(trajectory["episode/seed"])])
+        env = KitchenEnv([task], [int(trajectory["episode/seed"])])
         observation, paid = env.observe()["observation"], []
         for recorded, action in zip(trajectory["observation"][:-1], trajectory["action"][:-1], strict=True):
             assert np.array_equal(observation[0], recorded)
@@ -137,7 +137,7 @@ def test_the_goal_is_observed_as_in_the_env():
 
     assert shown(replace(CONFIG, goal=False)).shape == (30,)
     for task in ("mkbl", "mlsh"):
-        env = KitchenEnv(KitchenTask(spelled_out(task), spelled_out(task)), [0])
+        env = KitchenEnv([KitchenTask(spelled_out(task), spelled_out(task))], [0])
         assert np.array_equal(shown(replace(CONFIG, task=task))[30:], env.observe()["observation"][0, 30:])
 
 

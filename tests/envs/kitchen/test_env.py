@@ -92,7 +92,7 @@ def test_demonstrations_do_the_tasks_in_order(task, demonstrations):
 def test_an_order_that_is_not_kept_pays_only_where_order_does_not_matter(demonstrations):
     backwards = tasks.KitchenTask(("light switch", "bottom burner", "kettle", "microwave"), ())
     actions = demonstrations["mkbl"][:, None]
-    rewards = [roll(KitchenEnv(backwards, [0], ordered, noise=0.0), actions)[1][:, 0] for ordered in (True, False)]
+    rewards = [roll(KitchenEnv([backwards], [0], ordered, noise=0.0), actions)[1][:, 0] for ordered in (True, False)]
     assert np.flatnonzero(rewards[0]).tolist() == np.flatnonzero(rewards[1]).tolist()[-1:]
     assert rewards[0].max() == 4  # all at once, when the first of the list is done at last
     assert rewards[1].tolist().count(1) == 4
@@ -103,7 +103,7 @@ def test_episodes_end_with_the_last_subtask_or_the_horizon():
     ends = [env.step(np.zeros((1, 9))) for _ in range(3)]
     assert [bool(end.truncated[0]) for end in ends] == [False, False, True]
     assert not any(end.terminated[0] for end in ends)
-    env = KitchenEnv(tasks.KitchenTask(("microwave",), ()), [0])
+    env = KitchenEnv([tasks.KitchenTask(("microwave",), ())], [0])
     env.batch.bind("qpos")[0, MICROWAVE] = -0.75
     end = env.step(np.zeros((1, 9)))
     assert (end.reward[0], end.terminated[0], end.success[0]) == (1, True, True)
@@ -111,7 +111,7 @@ def test_episodes_end_with_the_last_subtask_or_the_horizon():
 
 def test_the_observed_state_is_what_pays():
     worlds = 200
-    env = KitchenEnv(tasks.KitchenTask(("microwave",), ()), range(worlds))
+    env = KitchenEnv([tasks.KitchenTask(("microwave",), ())], range(worlds))
     env.batch.bind("qpos")[:, MICROWAVE] = -0.45  # on the threshold; the noise is 0.01
     result = env.step(np.zeros((worlds, 9)))
     true = np.abs(qpos(env)[:, MICROWAVE] + 0.75)
@@ -270,3 +270,13 @@ def test_it_is_a_gymnasium_environment():
     first, _ = env.reset(seed=0)
     assert first.shape == (60,)
     assert [env.step(np.zeros(9, dtype=np.float32))[3] for _ in range(2)] == [False, True]
+
+
+def test_worlds_of_a_distribution_are_paid_for_their_own_tasks(demonstrations):
+    env = make(KitchenConfig(task="simpl", noise=0.0), seeds=range(3))
+    names = env.info.tasks.train + env.info.tasks.test
+    assert (len(env.info.tasks.train), len(env.info.tasks.test)) == (23, 10)
+    env.reset(tasks=np.array([names.index(f"simpl-{letters}") for letters in ("mkbs", "kbls", "btsh")]))
+    actions = np.repeat(demonstrations["mkbl"][:, None], 3, axis=1)
+    _, reward, _ = roll(env, actions)
+    assert reward.sum(axis=0).tolist() == [3, 3, 1]  # microwave, kettle, burner; kettle, burner, light; burner

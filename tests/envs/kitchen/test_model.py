@@ -16,7 +16,7 @@ SOFT = 0.1
 
 def states(simulated, actions):
     """Positions, velocities and the solver's start ``[T, N, S]`` under actions ``[T, N, 9]``."""
-    env = KitchenEnv(MIXED, range(actions.shape[1]), noise=0.0, simulated=simulated)
+    env = KitchenEnv([MIXED], range(actions.shape[1]), noise=0.0, simulated=simulated)
     found = []
     for action in actions:
         env.step(action)
@@ -65,7 +65,7 @@ def test_so_do_random_and_extreme_actions(whole):
 def test_so_does_a_kettle_that_is_thrown_about(whole):
     found = []
     for simulated in (whole, model.lean()):
-        env = KitchenEnv(MIXED, range(4), simulated=simulated)
+        env = KitchenEnv([MIXED], range(4), simulated=simulated)
         rng = np.random.default_rng(1)
         env.batch.bind("qpos")[:, 23:26] = [[0.3, -0.5, 1.0], [0.8, 0.9, 2.2], [-0.9, 0.3, 1.9], [-0.9, 1.0, 2.5]]
         env.batch.bind("qvel")[:, 23:29] = rng.normal(0.0, 2.0, (4, 6))

@@ -93,17 +93,17 @@ def test_start_noise():
 def test_skimo_starts_in_walls_unless_rejected():
     layout = layouts.named("spirl40")
     task = replace(tasks.SKIMO40, settling_steps=0)
-    everywhere = MazeEnv(task, range(1000)).position
+    everywhere = MazeEnv([task], range(1000)).position
     assert np.abs(everywhere - task.start).max() == pytest.approx(2.0, abs=0.02)
     assert (~free(layout, everywhere)).mean() == pytest.approx(0.25, abs=0.05)
-    rejected = MazeEnv(task, range(1000), reject_walls=True).position
+    rejected = MazeEnv([task], range(1000), reject_walls=True).position
     assert free(layout, rejected).all()
 
 
 @pytest.mark.parametrize("backend", ["twin", "mujoco"])
 def test_a_reset_of_skimo_ends_with_a_step_in_which_walls_push_the_ball(backend):
     env = make(MazeConfig(task="skimo40", backend=backend), seeds=range(200))
-    drawn = MazeEnv(replace(env.task, settling_steps=0), range(200)).position
+    drawn = MazeEnv([replace(env.task, settling_steps=0)], range(200)).position
     moved = np.abs(env.position - drawn).max(axis=1)
     from_grid = np.abs(drawn - CELL_CENTRE - np.floor(drawn - CELL_CENTRE) - 0.5)  # of the cells' borders
     inside = ~free(env.layout, drawn) & (from_grid.min(axis=1) < 0.15)
@@ -239,3 +239,23 @@ def test_drawing_has_walls_goal_and_paths_to_scale():
     assert axes.patches[0].get_radius() == 1.0
     assert axes.get_aspect() == 1
     assert axes.get_xlim() == (-0.7, 21.3)
+
+
+def test_worlds_of_a_distribution_have_the_goals_of_their_tasks():
+    env = make(MazeConfig(task="simpl20-train20"), seeds=range(3))
+    names = env.info.tasks.train + env.info.tasks.test
+    assert len(names) == 30
+    pursued = [names.index(tasks.simpl_name(goal)) for goal in ((14, 12), (20, 16), (12, 7))]
+    env.reset(tasks=np.array(pursued))
+    env.position[:] = (14.0, 12.4)
+    env.velocity[:] = 0
+    first = env.step(np.zeros((3, 2)))
+    assert (first.reward.tolist(), first.terminated.tolist()) == ([1, 0, 0], [True, False, False])
+    env.position[:] = (12.0, 7.4)
+    env.velocity[:] = 0
+    assert env.step(np.zeros((1, 2)), np.array([False, False, True])).reward.tolist() == [0, 0, 1]
+
+
+def test_images_of_a_distribution_are_refused():
+    with pytest.raises(InputError, match="shows where the goal is"):
+        make(MazeConfig(task="simpl20-train20", images=True), seeds=[0])

@@ -298,7 +298,7 @@ def test_data_that_are_not_of_mazes_say_so(tmp_path, observation, episode, messa
 
 
 def test_spirl40_too():
-    env = MazeEnv(tasks.SPIRL40, [0], images=True)
+    env = MazeEnv([tasks.SPIRL40], [0], images=True)
     expected = brute_force(env.layout, env.task.goal, (10.0, 24.0), samples=16)
     assert np.abs(env.renderer(torch.tensor(env.observe()["scene"]))[0, 3:].numpy() - expected).mean() < 0.002
 
