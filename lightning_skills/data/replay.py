@@ -42,7 +42,11 @@ class Replay:
 
     def sample(self, batch_size: int) -> TensorDict:
         """A batch ``[batch_size]`` drawn with the global torch generator."""
-        return selected(self._storage._storage, torch.randint(len(self), (batch_size,)))
+        return self.at(torch.randint(len(self), (batch_size,)))
+
+    def at(self, rows: Tensor) -> TensorDict:
+        """The transitions ``[n]`` at some places of the ring."""
+        return selected(self._storage._storage, rows)
 
     def save(self, folder: Path, previous: Path | None, previously_written: int) -> None:
         """Write the used part in segments of fixed size; those unchanged since ``previous`` are hard-linked from there.

@@ -253,7 +253,7 @@ def test_worlds_of_a_distribution_have_the_goals_of_their_tasks():
     assert (first.reward.tolist(), first.terminated.tolist()) == ([1, 0, 0], [True, False, False])
     env.position[:] = (12.0, 7.4)
     env.velocity[:] = 0
-    assert env.step(np.zeros((1, 2)), np.array([False, False, True])).reward.tolist() == [0, 0, 1]
+    assert env.step(np.zeros((3, 2)), np.array([False, False, True])).reward.tolist() == [0, 0, 1]
 
 
 def test_images_of_a_distribution_are_refused():

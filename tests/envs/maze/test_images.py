@@ -217,7 +217,7 @@ def test_without_images_nothing_changes_and_no_torch_is_loaded():
     assert env.renderer is None
     assert list(env.observe()) == ["observation"]
     assert env.info.observation_shapes == {"observation": (4,)}
-    assert env.get_state().keys() == {"position", "velocity", "elapsed", "rng"}
+    assert env.get_state().keys() == {"position", "velocity", "elapsed", "task_index", "rng"}
     for ours, theirs in zip(roll(env, 40), roll(seeing, 40), strict=True):
         assert np.array_equal(ours["observation"], theirs["observation"])
     code = (
