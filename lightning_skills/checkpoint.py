@@ -25,8 +25,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lightning_skills.data.collected import CollectedData
 from lightning_skills.data.offline import OfflineData
-from lightning_skills.data.online import OnlineData
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
 from lightning_skills.phases.base import PhaseModule
@@ -39,7 +39,7 @@ DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, Saf
 SAME_SIGNAL_SECONDS = 1.0
 """Within these a signal counts once: ``timeout`` and launchers send it to a process and then to its whole group."""
 SCORE = "evaluation.json"
-Data = OfflineData | OnlineData
+Data = OfflineData | CollectedData
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: it is what the signal asked for)
@@ -176,7 +176,7 @@ class Checkpoints(Callback):
         self._data.stream.go_on_with(state["plan"])
         streams = {key.removeprefix("random/"): value for key, value in tensors.items() if key.startswith("random/")}
         self._data.stream.before_first_batch = lambda: restore_random_streams(streams)
-        if isinstance(self._data, OnlineData):
+        if isinstance(self._data, CollectedData):
             self._data.restore(state["data"], tensors, rank)
             self._previous = (rank, state["data"]["written"])
 
@@ -186,7 +186,7 @@ class Checkpoints(Callback):
         states = [json.loads((rank / "state.json").read_text()) for rank in ranks]
         self._rows.restore(states[0]["rows"])
         self._data.stream.go_on_with(states[0]["plan"])
-        if isinstance(self._data, OnlineData):
+        if isinstance(self._data, CollectedData):
             self._data.deal(ranks, [state["data"]["written"] for state in states], self._rank)
         torch.manual_seed(torch.initial_seed() + 1)  # not what this rank drew when the phase began
 
@@ -240,7 +240,7 @@ class Checkpoints(Callback):
         tensors = {f"random/{key}": value for key, value in random_streams().items()}
         state: dict[str, Any] = {"plan": self._data.stream.remaining(), "rows": self._rows.state()}
         written: dict[str, int] = {}
-        if isinstance(self._data, OnlineData):
+        if isinstance(self._data, CollectedData):
             state["data"], more = self._data.save(folder, self._previous)
             written = state["data"]["written"]
             tensors |= more

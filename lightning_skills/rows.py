@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lightning_skills.data.online import OnlineData
+from lightning_skills.data.collected import CollectedData
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import total
@@ -30,7 +30,7 @@ class Rows(Callback):
         data: The online phase's data, for the returns of training episodes.
     """
 
-    def __init__(self, phase: str, csv: MetricsCsv | None, every: int, data: OnlineData | None) -> None:
+    def __init__(self, phase: str, csv: MetricsCsv | None, every: int, data: CollectedData | None) -> None:
         self._phase, self._csv, self._every, self._data = phase, csv, every, data
         self._sums: dict[str, Tensor] = {}
         self._count = 0

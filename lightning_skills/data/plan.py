@@ -2,15 +2,23 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from tensordict import TensorDict
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from lightning_skills.phases.base import Collect, Instruction, PhaseModule, Update
+from lightning_skills.phases.base import (
+    Collect,
+    CollectEpisodes,
+    CollectInstruction,
+    Instruction,
+    PhaseModule,
+    Update,
+    UpdateTasks,
+)
 
-INSTRUCTIONS: dict[str, type] = {"Collect": Collect, "Update": Update}
+INSTRUCTIONS: dict[str, type] = {kind.__name__: kind for kind in (Collect, CollectEpisodes, Update, UpdateTasks)}
 
 
 class PlanStream(IterableDataset):
@@ -20,15 +28,15 @@ class PlanStream(IterableDataset):
 
     Args:
         module: The phase whose plan it is.
-        sample: Draws the batch of an update.
+        sample: Draws the batch of an update, of the kind that this phase's data knows.
         collect: Executes a Collect; None for a phase without an environment.
     """
 
     def __init__(
         self,
         module: PhaseModule,
-        sample: Callable[[Update], TensorDict],
-        collect: Callable[[Collect], None] | None = None,
+        sample: Callable[[Any], TensorDict],
+        collect: Callable[[Any], None] | None = None,
     ) -> None:
         self._module, self._sample, self._collect = module, sample, collect
         self._round: list[Instruction] = []
@@ -43,13 +51,13 @@ class PlanStream(IterableDataset):
         self.before_first_batch()
         while self._round or self._next_round():
             instruction = self._round.pop(0)
-            if isinstance(instruction, Collect):
+            if isinstance(instruction, CollectInstruction):
                 if self._collect is None:
                     raise TypeError(f"{type(self._module).__name__} collects, but its phase has no environment")
                 self._collect(instruction)
                 continue
             if instruction.updates > 1:
-                self._round.insert(0, Update(**{**asdict(instruction), "updates": instruction.updates - 1}))
+                self._round.insert(0, replace(instruction, updates=instruction.updates - 1))
             if instruction.updates > 0:
                 yield self._sample(instruction)
 
@@ -63,12 +71,14 @@ class PlanStream(IterableDataset):
 
     def go_on_with(self, remaining: list[dict[str, Any]]) -> None:
         """Inverse of :meth:`remaining`."""
-        self._round = [
-            INSTRUCTIONS[item["instruction"]](**{key: value for key, value in item.items() if key != "instruction"})
-            for item in remaining
-        ]
+        self._round = [_instruction(dict(item)) for item in remaining]
 
     def loader(self) -> DataLoader:
         """The stream as Lightning wants it: TensorDicts pass through uncollated."""
         dataset: Dataset = self
         return DataLoader(dataset, batch_size=None, collate_fn=lambda batch: batch)
+
+
+def _instruction(item: dict[str, Any]) -> Instruction:
+    kind = INSTRUCTIONS[item.pop("instruction")]
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in item.items()})

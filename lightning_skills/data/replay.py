@@ -79,6 +79,10 @@ class Replay:
         self.written = written
         return self
 
+    def empty(self) -> "Replay":
+        """Another buffer like this without content."""
+        return Replay(self.capacity)
+
     def deal(self, shards: Sequence["Replay"], part: int, parts: int) -> None:
         """Append every so-manieth of all transitions of other buffers, the oldest first.
 

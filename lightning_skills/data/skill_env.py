@@ -48,6 +48,8 @@ class SkillEnv(EnvBase):
     is cut short when its episode ends. Keys beside TorchRL's own: ``frames`` ``[N, 1]`` int64 and ``success``
     ``[N, 1]`` (solved at any step within the skill).
 
+    Worlds that are ``parked`` ``[N]`` stand still: their transitions have no frames.
+
     The low-level policy acts with its mean: the noise of std e^-10 that SPiRL's authors add has no measurable effect.
 
     Args:
@@ -61,6 +63,7 @@ class SkillEnv(EnvBase):
         self.worlds = env
         self.execution = execution
         self.recording: list[Array] | None = None
+        self.parked = np.zeros(worlds, dtype=bool)
         shape = torch.Size([worlds, 1])
         self.observation_spec = Composite(
             {key: Unbounded(shape=(worlds, *size)) for key, size in env.info.observation_shapes.items()},
@@ -83,17 +86,24 @@ class SkillEnv(EnvBase):
     def _reset(self, tensordict: TensorDictBase | None, **_: object) -> TensorDict:
         mask = None if tensordict is None else tensordict.get("_reset", None)
         chosen = None if mask is None else mask.reshape(-1).numpy()
-        self._observation = self.worlds.reset(chosen)
+        self._begin(np.arange(self.worlds.num_worlds) if chosen is None else np.flatnonzero(chosen))
         if self.recording is not None:
             self.recording.append(self._observation["observation"])
         zeros = np.zeros(self.worlds.num_worlds)
         return self._tensors(zeros, zeros, zeros, zeros)
 
+    def _begin(self, worlds: Array) -> None:
+        """Start episodes in worlds ``[n]``."""
+        mask = np.zeros(self.worlds.num_worlds, dtype=bool)
+        mask[worlds] = True
+        self._observation = self.worlds.reset(mask)
+
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         skill = self._squash(tensordict["action"].numpy())
         worlds = self.worlds.num_worlds
         reward, frames = np.zeros(worlds, dtype=np.float32), np.zeros(worlds, dtype=np.int64)
-        terminated, truncated, success, active = (np.full(worlds, flag) for flag in (False, False, False, True))
+        terminated, truncated, success = np.zeros((3, worlds), dtype=bool)
+        active = ~self.parked
         for index in range(self.execution.horizon):
             if index % self.execution.chunk == 0:
                 actions = self._decode(skill)

@@ -90,7 +90,7 @@ class TaskReplay:
     """
 
     def __init__(self, tasks: int, views: Mapping[str, int], capacity: int) -> None:
-        self.ring = Replay(capacity)
+        self.tasks, self.ring = tasks, Replay(capacity)
         self.views = {name: View(tasks, kept) for name, kept in views.items()}
 
     @property
@@ -129,7 +129,7 @@ class TaskReplay:
             previously_written: ``written`` at that time.
         """
         self.ring.save(folder, previous, previously_written)
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, view in self.views.items():
             tensors |= {f"{name}/numbers": view.numbers, f"{name}/first": view.first, f"{name}/end": view.end}
         save_file(tensors, folder / VIEWS)
@@ -142,6 +142,11 @@ class TaskReplay:
             view.numbers, view.first, view.end = (tensors[f"{name}/{part}"] for part in ("numbers", "first", "end"))
         return self
 
+    def empty(self) -> "TaskReplay":
+        """Another buffer like this without content."""
+        kept = {name: view.capacity for name, view in self.views.items()}
+        return TaskReplay(self.tasks, kept, self.ring.capacity)
+
     def deal(self, shards: Sequence["TaskReplay"], part: int, parts: int) -> None:
         """Take over, from other buffers, the transitions of every so-manieth task.
 
@@ -151,7 +156,7 @@ class TaskReplay:
             parts: How many parts there are.
         """
         for shard in shards:
-            for task in range(part, len(next(iter(self.views.values())).end), parts):
+            for task in range(part, self.tasks, parts):
                 self._take(shard, task)
 
     def _take(self, shard: "TaskReplay", task: int) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from lightning_skills.config import EvaluationOptions
+from lightning_skills.data.acting import Actor
 from lightning_skills.data.batch_env import BatchEnv
-from lightning_skills.data.online import Actor
 from lightning_skills.data.skill_env import SkillEnv
 from lightning_skills.phases.base import PhaseModule
 
@@ -35,8 +35,7 @@ class Rollouts:
 
     def save(self, path: Path) -> None:
         """Write the trajectories to an ``.npz`` file, one array per episode."""
-        arrays: dict[str, Any] = {str(index): states for index, states in enumerate(self.trajectories)}
-        np.savez_compressed(path, **arrays)
+        save_trajectories(path, self.trajectories)
 
     def metrics(self) -> dict[str, float]:
         """Means over the episodes."""
@@ -45,6 +44,12 @@ class Rollouts:
             "eval/success": float(self.success.mean()),
             "eval/episode_frames": float(self.frames.mean()),
         }
+
+
+def save_trajectories(path: Path, trajectories: Sequence[np.ndarray]) -> None:
+    """Write states ``[T, S]`` of each to an ``.npz`` file, under their indices."""
+    arrays: dict[str, Any] = {str(index): states for index, states in enumerate(trajectories)}
+    np.savez_compressed(path, **arrays)
 
 
 def rollout(

@@ -55,7 +55,52 @@ class Update:
     source: str = "replay"
 
 
-Instruction = Collect | Update
+@dataclass(frozen=True)
+class CollectEpisodes:
+    """Run a policy in whole episodes of several tasks.
+
+    Args:
+        tasks: Indices of tasks; each rank runs its own.
+        given: How the policy begins an episode, one of the names that :meth:`PhaseModule.begin` knows.
+        episodes: Of each task.
+        transitions: Further episodes of a task follow until there are so many (skill) transitions.
+        policy: Name of the module's acting method.
+        into: Names of the views they go to.
+        clear: Names of the views that forget these tasks before.
+    """
+
+    tasks: tuple[int, ...]
+    given: str
+    episodes: int = 1
+    transitions: int = 0
+    policy: str = "act"
+    into: tuple[str, ...] = ()
+    clear: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UpdateTasks:
+    """Train on batches of several tasks, drawn with replacement in groups.
+
+    Args:
+        updates: How many batches, one :meth:`PhaseModule.update` each.
+        groups: Tasks drawn for each group, over all ranks.
+        contexts: Transitions of context for each task of a group.
+        batch_size: Transitions to learn from, of each task.
+        context_view: Name of the view that contexts are drawn from.
+        view: Name of the view that the others are drawn from.
+    """
+
+    updates: int
+    groups: tuple[int, ...]
+    contexts: tuple[int, ...]
+    batch_size: int
+    context_view: str = "context"
+    view: str = "replay"
+
+
+CollectInstruction = Collect | CollectEpisodes
+Instruction = CollectInstruction | Update | UpdateTasks
 
 
 @dataclass(frozen=True)

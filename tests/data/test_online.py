@@ -8,7 +8,8 @@ import torch
 from tensordict import TensorDict
 
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
-from lightning_skills.data.online import RECENT_EPISODES, Episodes, OnlineData
+from lightning_skills.data.episodes import RECENT_EPISODES, Episodes
+from lightning_skills.data.online import OnlineData
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.phases.base import Collect, PhaseContext, PhaseModule, Update
 
@@ -106,7 +107,7 @@ def course(world, skills):
 
 def stored(data, world=None, into="replay"):
     """What was stored, in order: of one world, or of all."""
-    buffer = data.replays[into]._storage.get(slice(None))
+    buffer = data.buffers[into]._storage.get(slice(None))
     return buffer if world is None else buffer[world :: len(ENDS)]
 
 
@@ -170,7 +171,7 @@ def test_each_instruction_names_its_policy_and_its_buffer():
 def test_all_worlds_step_together_so_transitions_are_rounded_up(asked, given):
     data = OnlineData(Witness(), Diary())
     data.collect(Collect(asked))
-    assert data.module.transitions == len(data.replays["replay"]) == given
+    assert data.module.transitions == len(data.buffers["replay"]) == given
 
 
 def test_primitive_steps_are_counted_not_skills():
@@ -181,10 +182,10 @@ def test_primitive_steps_are_counted_not_skills():
 
 
 def test_ranks_share_the_transitions_and_the_batches_and_count_those_of_all(monkeypatch):
-    monkeypatch.setattr("lightning_skills.data.online.total", lambda totals: totals.mul_(2))
+    monkeypatch.setattr("lightning_skills.data.collected.total", lambda totals: totals.mul_(2))
     data = OnlineData(Witness(world_size=2), Diary())
     data.collect(Collect(7))
-    assert len(data.replays["replay"]) == 6
+    assert len(data.buffers["replay"]) == 6
     assert data.module.transitions == 12
     assert data.module.env_frames == 2 * stored(data)["next", "frames"].sum().item()
     assert len(data.sample(Update(1, batch_size=8))) == 4
@@ -204,9 +205,9 @@ def test_what_is_stored_stays_whatever_happens_to_what_it_was_made_of():
     data = collected(skills=5)
     before = stored(data).clone()
     batch = data.sample(Update(1, batch_size=64))
-    for tensors in (batch, data.collector._carrier, data.actor.state):
+    for tensors in (batch, data.acting.collector._carrier, data.acting.actor.state):
         tensors.apply_(torch.zero_)
-    for array in (data.skill_env.worlds.count, data.skill_env._observation["observation"]):
+    for array in (data.acting.env.worlds.count, data.acting.env._observation["observation"]):
         array[:] = -1
     after = stored(data)
     for key in before.keys(include_nested=True, leaves_only=True):

@@ -1,0 +1,114 @@
+"""What feeds a phase that acts: its policy gathers transitions into buffers, and batches are drawn from them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_skills.data.acting import Acting
+from lightning_skills.data.episodes import Episodes
+from lightning_skills.data.plan import PlanStream
+from lightning_skills.phases.base import PhaseModule
+from lightning_skills.ranks import total
+
+
+class Buffer(Protocol):
+    """What transitions are kept in, written as immutable segments."""
+
+    @property
+    def written(self) -> int:
+        """Transitions stored so far."""
+
+    def save(self, folder: Path, previous: Path | None, previously_written: int) -> None:
+        """Write into a new folder, with links to what has not changed since ``previous``."""
+
+    def load(self, folder: Path, written: int) -> Self:
+        """Inverse of :meth:`save`, into an empty buffer; returns it."""
+
+    def deal(self, shards: Sequence[Self], part: int, parts: int) -> None:
+        """Take one of so many parts of what other buffers hold."""
+
+    def empty(self) -> Self:
+        """Another buffer like this without content."""
+
+
+class CollectedData(LightningDataModule, ABC):
+    """Base of the data modules that hold a collector and buffers.
+
+    Args:
+        module: The phase.
+        acting: Its policy in the worlds of this rank.
+        buffers: What transitions are kept in, by name.
+    """
+
+    def __init__(self, module: PhaseModule, acting: Acting, buffers: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.stream = PlanStream(module, self.sample, self.collect)
+        self.module, self.acting, self.buffers = module, acting, buffers
+        self.episodes = Episodes(acting.env.worlds.num_worlds)
+
+    @abstractmethod
+    def sample(self, update: Any) -> TensorDict:
+        """This rank's share of the batch of an update."""
+
+    @abstractmethod
+    def collect(self, collect: Any) -> None:
+        """Gather this rank's share of transitions, and count those of all ranks."""
+
+    def train_dataloader(self) -> DataLoader:
+        """The plan's batches."""
+        return self.stream.loader()
+
+    def account(self, step: TensorDictBase) -> None:
+        """Add a step of all worlds ``[N]`` to the returns of their episodes."""
+        keys = ("reward", "success", "frames", "done")
+        self.episodes.add(*(step["next"][key].squeeze(1).numpy() for key in keys))
+
+    def count(self, frames: np.ndarray) -> None:
+        """Add transitions, of so many primitive frames each ``[n]``, to the counters of all ranks."""
+        sums = total(torch.tensor([int(frames.sum()), len(frames)])).tolist()
+        self.module.env_frames += sums[0]
+        self.module.transitions += sums[1]
+
+    def save(
+        self, folder: Path, previous: tuple[Path, dict[str, int]] | None
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Write the buffers into ``folder`` and return the rest of this rank's state as plain values and tensors.
+
+        Args:
+            folder: New folder of this rank.
+            previous: Its folder in the last checkpoint and how much each buffer had been written then.
+        """
+        for name, buffer in self.buffers.items():
+            old = None if previous is None else previous[0] / name
+            buffer.save(folder / name, old, 0 if previous is None else previous[1][name])
+        written = {name: buffer.written for name, buffer in self.buffers.items()}
+        return {"written": written, **self.episodes.state()}, self.acting.state()
+
+    def restore(self, state: dict[str, Any], tensors: Mapping[str, Tensor], folder: Path) -> None:
+        """Inverse of :meth:`save`."""
+        for name, buffer in self.buffers.items():
+            buffer.load(folder / name, state["written"][name])
+        self.episodes.set_state(state)
+        self.acting.set_state(tensors)
+
+    def deal(self, folders: Sequence[Path], written: Sequence[Mapping[str, int]], rank: int) -> None:
+        """Take this rank's part of the transitions of other ranks; the worlds begin new episodes.
+
+        Args:
+            folders: Of all ranks that wrote the checkpoint.
+            written: How much each had written into each buffer.
+            rank: This one.
+        """
+        for name, buffer in self.buffers.items():
+            shards = [
+                buffer.empty().load(folder / name, each[name]) for folder, each in zip(folders, written, strict=True)
+            ]
+            buffer.deal(shards, rank, self.module.context.world_size)

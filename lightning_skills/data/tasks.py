@@ -1,0 +1,107 @@
+"""Tasks -> episodes -> one replay buffer of all tasks -> batches of contexts and transitions."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from lightning_skills.data.acting import Acting
+from lightning_skills.data.batch_env import BatchEnv
+from lightning_skills.data.collected import CollectedData
+from lightning_skills.data.task_env import TaskEnv
+from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.errors import InputError
+from lightning_skills.phases.base import CollectEpisodes, UpdateTasks
+from lightning_skills.phases.meta_train import MetaTrainModule
+
+MEMORY = "memory"
+
+
+class TaskActing(Acting):
+    """A meta-learner that acts in worlds which take up one task after another.
+
+    ``memory`` is what it may look into when an episode begins; the caller puts into it what the episodes give.
+
+    Args:
+        module: The phase.
+        env: The worlds.
+    """
+
+    def __init__(self, module: MetaTrainModule, env: BatchEnv) -> None:
+        self._learner, self._tasks = module, TaskEnv(env, module.skill_execution())
+        super().__init__(module, self._tasks, self._begin)
+        assert env.info.tasks is not None
+        tasks = len(env.info.tasks.train) + len(env.info.tasks.test)
+        self.memory = TaskReplay(tasks, module.views(), module.capacity())
+        self._given = ""
+
+    def _begin(self, worlds: np.ndarray) -> TensorDict:
+        tasks = torch.from_numpy(self._tasks.worlds.task_index[worlds])
+        return self._learner.begin(self._given, tasks, self.memory)
+
+    def run(self, collect: CollectEpisodes, tasks: list[int]) -> Iterator[TensorDictBase]:
+        """Run the episodes of these tasks; yields the steps of all worlds ``[N]``, some of which may stand still."""
+        self._given, self.actor.policy = collect.given, collect.policy
+        self._tasks.ask(tasks, collect.episodes, collect.transitions)
+        self.collector.reset()
+        while not self._tasks.parked.all():
+            yield self.step()
+
+
+class TaskData(CollectedData):
+    """Feeds a meta-training phase: runs the episodes that the plan asks for and samples batches of tasks.
+
+    Rank r of R has the tasks r, r + R, ... to train on: it collects for them and draws them, with replacement.
+
+    Args:
+        module: The phase.
+        env: The worlds of this rank.
+        rank: Which one it is.
+
+    Raises:
+        InputError: if there are fewer tasks than ranks.
+    """
+
+    def __init__(self, module: MetaTrainModule, env: BatchEnv, rank: int = 0) -> None:
+        tasks, ranks = env.info.tasks, module.context.world_size
+        assert tasks is not None
+        self.own = torch.arange(rank, len(tasks.train), ranks)
+        if not len(self.own):
+            raise InputError(f"{len(tasks.train)} tasks to train on cannot be shared by {ranks} processes")
+        self._tasks = TaskActing(module, env)
+        self.memory = self._tasks.memory
+        super().__init__(module, self._tasks, {MEMORY: self.memory})
+
+    def collect(self, collect: CollectEpisodes) -> None:
+        """Run the episodes of this rank's tasks."""
+        tasks = [task for task in collect.tasks if task in self.own]
+        for view in collect.clear:
+            self.memory.views[view].clear(tasks)
+        frames = [self._keep(step, collect.into) for step in self._tasks.run(collect, tasks)]
+        self.count(np.concatenate([np.zeros(0, dtype=np.int64), *frames]))
+
+    def _keep(self, step: TensorDictBase, into: tuple[str, ...]) -> np.ndarray:
+        """Store the transitions of worlds that do not stand still; returns their frames ``[n]``."""
+        self.account(step)
+        frames = step["next", "frames"].squeeze(1)
+        moved = step[frames > 0]
+        self.memory.extend(moved["task"].squeeze(1), self.acting.transitions(moved), into)
+        return frames[frames > 0].numpy()
+
+    def sample(self, update: UpdateTasks) -> TensorDict:
+        """Tasks drawn in groups: ``task`` ``[G]``, ``transitions`` ``[G, B]``, and of group i its ``context_<i>``."""
+        tasks = [self.own[torch.randint(len(self.own), (self._share(count),))] for count in update.groups]
+        contexts = {
+            f"context_{index}": self.memory.sample(group, items, update.context_view)
+            for index, (group, items) in enumerate(zip(tasks, update.contexts, strict=True))
+        }
+        task = torch.cat(tasks)
+        transitions = self.memory.sample(task, update.batch_size, update.view)
+        return TensorDict({"task": task, "transitions": transitions, **contexts})
+
+    def _share(self, count: int) -> int:
+        ranks = self.module.context.world_size
+        if count % ranks:
+            raise InputError(f"a group of {count} tasks cannot be shared evenly by {ranks} processes")
+        return count // ranks

@@ -1,0 +1,39 @@
+"""What phases that meta-train share: they act in many tasks, and are judged by how they adapt to others."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+from tensordict import TensorDict
+from torch import Tensor
+
+from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.phases.base import CollectEpisodes, PhaseModule
+
+
+class MetaTrainModule(PhaseModule):
+    """Base of the phases whose plan is of :class:`CollectEpisodes` and :class:`UpdateTasks`.
+
+    Tasks are counted as in :attr:`EnvInfo.tasks`: those to train on first.
+    """
+
+    @abstractmethod
+    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
+        """The acting state ``[n]`` with which episodes of these tasks ``[n]`` begin.
+
+        Args:
+            given: What the policy knows of them, such as a task embedding from the prior or from a context.
+            tasks: Indices.
+            memory: What has been collected so far.
+        """
+
+    @abstractmethod
+    def views(self) -> Mapping[str, int]:
+        """The views of the memory, by name, with the transitions each keeps of a task."""
+
+    @abstractmethod
+    def capacity(self) -> int:
+        """Transitions of all tasks that the memory keeps on a rank."""
+
+    @abstractmethod
+    def adaptation(self) -> Sequence[CollectEpisodes]:
+        """How it adapts to the tasks to test on, from nothing: the returns of the last stage are its result."""
