@@ -39,8 +39,9 @@ MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "resume"
 class CollectOptions:
     """How an online phase steps its environment."""
 
-    # Worlds stepped together on each rank; more of them are faster and make the data staler
-    worlds: int = at_least(1, 1)
+    # Worlds stepped together on each rank; more of them are faster and make the data staler. None: one, or one for each
+    # task of a phase that meta-trains
+    worlds: int | None = at_least(1, None)
     # Worlds step in the background while the learner updates; each action is chosen one step's updates earlier
     ahead: bool = False
 

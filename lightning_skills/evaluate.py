@@ -13,7 +13,8 @@ import numpy as np
 from lightning_skills import report, trained
 from lightning_skills.command import one_place, options_and_places
 from lightning_skills.errors import InputError
-from lightning_skills.evaluation.rollouts import Rollouts, final_rollout
+from lightning_skills.evaluation.protocol import final
+from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.quiet import quiet
 from lightning_skills.trained import Trained
 
@@ -38,7 +39,7 @@ def main(words: Sequence[str]) -> int:
     if video is not None and env.film(env.observe()["observation"][:1]) is None:
         raise InputError(f"env {policy.run.env.name!r} cannot be filmed; leave out record_video")
     out = report.make_folder(Path(options["out"]))
-    rollouts = final_rollout(policy.module, policy.pipeline.worlds, policy.run.config.evaluation)
+    rollouts = final(policy.module, policy.pipeline.worlds, policy.run.config.evaluation)
     (out / "evaluation.json").write_text(json.dumps(_numbers(policy, rollouts), indent=2))
     (out / "episodes.csv").write_text(report.csv_table(_episodes(rollouts)))
     if video is not None:
@@ -67,8 +68,7 @@ def _numbers(policy: Trained, rollouts: Rollouts) -> dict[str, object]:
         "seed": run.config.evaluation.seed,
         "explore": run.config.evaluation.explore,
         **rollouts.metrics(),
-        "returns": rollouts.returns.tolist(),
-        "success": rollouts.success.tolist(),
+        **rollouts.details(),
     }
 
 

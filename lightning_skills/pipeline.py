@@ -18,15 +18,18 @@ from lightning_skills.closing import close
 from lightning_skills.config import Run, flatten
 from lightning_skills.data import trajectories
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
+from lightning_skills.data.collected import CollectedData
 from lightning_skills.data.demonstrations import demonstrations
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
 from lightning_skills.data.rendering import SCENE, Renderer
+from lightning_skills.data.tasks import TaskData
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
-from lightning_skills.evaluation.rollouts import final_rollout
+from lightning_skills.evaluation.protocol import final
 from lightning_skills.phases.base import PhaseContext, PhaseModule
+from lightning_skills.phases.meta_train import MetaTrainModule
 from lightning_skills.plugins import Phase, resolve
 from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
@@ -34,7 +37,9 @@ from lightning_skills.rows import Rows
 from lightning_skills.run_folder import check_folder, claim_folder
 from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status, unregistered
 
-Built = tuple[PhaseModule, OfflineData | OnlineData]
+MAX_WORLDS = 100
+"""Of a meta-training phase, by default."""
+Built = tuple[PhaseModule, OfflineData | CollectedData]
 
 
 def execute(run: Run) -> None:
@@ -117,7 +122,7 @@ class Pipeline:
                     tracker.close(status)
 
     def _finish(self, phase: Phase, module: PhaseModule, tracker: MLflowTracker | None, last: bool) -> None:
-        if phase.data == "online":
+        if phase.acts:
             self._evaluate(phase, module)
         if last:  # before the artefact, by which a phase counts as finished
             close(self._run, self.probe, tracker)
@@ -222,9 +227,9 @@ class Pipeline:
             options=getattr(config.method, phase.name),
             env=self._info,
             artefacts=self._needed(phase),
-            worlds=config.collect.worlds,
+            worlds=self._worlds(phase),
             world_size=self._ranks.size,
-            renderer=self.probe.renderer if phase.data == "online" else self._recorded_renderer,
+            renderer=self.probe.renderer if phase.acts else self._recorded_renderer,
         )
         module: PhaseModule = resolve(phase.module)(context)
         return module.train()  # so that frozen parts are in eval mode before anything acts
@@ -233,14 +238,23 @@ class Pipeline:
         module = self.module(phase)
         if not self._ranks.zero:  # modules start equal, what they draw from now on must not be
             torch.manual_seed(self._seeds(phase, self._ranks.size, stream=2)[self._ranks.rank])
-        if phase.data == "online":
-            worlds = self._config.collect.worlds
+        if phase.acts:
+            worlds = self._worlds(phase)
             first = worlds * self._ranks.rank
-            return module, OnlineData(
-                module, self.worlds(self._seeds(phase, first + worlds)[first:]), self._config.collect.ahead
-            )
+            env = self.worlds(self._seeds(phase, first + worlds)[first:])
+            if isinstance(module, MetaTrainModule):
+                return module, TaskData(module, env, self._ranks.rank)
+            return module, OnlineData(module, env, self._config.collect.ahead)
         assert dataset is not None
         return module, OfflineData(module, dataset)
+
+    def _worlds(self, phase: Phase) -> int:
+        """Worlds that step together on this rank."""
+        chosen = self._config.collect.worlds
+        if chosen is not None or phase.data != "tasks":
+            return chosen or 1
+        assert self._info.tasks is not None
+        return min(-(-len(self._info.tasks.train) // self._ranks.size), MAX_WORLDS)
 
     def _seeds(self, phase: Phase, count: int, stream: int = 1) -> list[int]:
         index = self._run.method.phases.index(phase)
@@ -248,12 +262,12 @@ class Pipeline:
         return np.random.SeedSequence([self._config.seed, index, stream]).generate_state(count).tolist()
 
     def _fit(
-        self, phase: Phase, module: PhaseModule, data: OfflineData | OnlineData, tracker: MLflowTracker | None
+        self, phase: Phase, module: PhaseModule, data: OfflineData | CollectedData, tracker: MLflowTracker | None
     ) -> None:
-        options, online = self._config.logging, isinstance(data, OnlineData)
+        options, online = self._config.logging, isinstance(data, CollectedData)
         csv = MetricsCsv(self._directory / "metrics.csv") if self._ranks.zero else None
         every = options.every_frames if online else options.every_updates
-        rows = Rows(phase.name, csv, every, data if isinstance(data, OnlineData) else None)
+        rows = Rows(phase.name, csv, every, data if isinstance(data, CollectedData) else None)
         folder = self._directory / "evaluations" / phase.name
         evaluation = InterimEvaluation(self._config.evaluation, self.worlds, rows, folder) if online else None
         checkpoints = Checkpoints(
@@ -295,23 +309,22 @@ class Pipeline:
             "method": self._run.method.name,
             "phase": phase.name,
             "env": f"{self._run.env.name}-{config.env.task}",
-            "worlds": config.collect.worlds,
+            "worlds": self._worlds(phase),
             "world_size": self._ranks.size,
         }
 
     def _evaluate(self, phase: Phase, module: PhaseModule) -> None:
         options = self._config.evaluation
-        result = final_rollout(module, self.worlds, options)
+        result = final(module, self.worlds, options)
         result.save(self._directory / "evaluation.npz")
         summary = {
             "phase": phase.name,
-            "episodes": options.episodes,
+            "episodes": len(result.returns),
             "explore": options.explore,
             "env_frames": module.env_frames,
             "updates": module.updates,
             **result.metrics(),
-            "returns": result.returns.tolist(),
-            "success": result.success.tolist(),
+            **result.details(),
         }
         path = self._directory / "summary.json"
         path.with_suffix(".tmp").write_text(json.dumps(summary, indent=2))

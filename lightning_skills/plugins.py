@@ -66,16 +66,21 @@ class Phase:
     Args:
         name: Unique within the method.
         module: ``"module:Class"`` of a :class:`lightning_skills.phases.base.PhaseModule`.
-        data: What feeds it: recorded trajectories or a running environment.
+        data: What feeds it: recorded trajectories, a running environment, or many tasks of one.
         yields: The kind of artefact it hands on.
         needs: Artefacts of earlier phases.
     """
 
     name: str
     module: str
-    data: Literal["offline", "online"]
+    data: Literal["offline", "online", "tasks"]
     yields: str
     needs: tuple[Need, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """Whether it runs in an environment."""
+        return self.data != "offline"
 
 
 @dataclass(frozen=True)

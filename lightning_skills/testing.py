@@ -32,7 +32,7 @@ from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints, Interrupted, complete
 from lightning_skills.command import train
 from lightning_skills.config import Run
-from lightning_skills.evaluation.rollouts import final_rollout
+from lightning_skills.evaluation.protocol import final
 from lightning_skills.launch import rank_variables
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import execute
@@ -108,7 +108,7 @@ def check_method(method: str, env: str, folder: Path, every: int = 3, words: Seq
             interruptions += 1
     assert interruptions >= len(interrupted.method.phases), f"{method}: too few updates to be interrupted in each phase"
     check_equal(undisturbed, interrupted)
-    if any(phase.data == "online" for phase in undisturbed.method.phases):
+    if any(phase.acts for phase in undisturbed.method.phases):
         _check_rebuilt(undisturbed)
 
 
@@ -228,7 +228,7 @@ def check_equal(undisturbed: Run, other: Run) -> None:
 
 def _check_rebuilt(run: Run) -> None:
     policy = trained.load(str(run.directory))
-    rollouts = final_rollout(policy.module, policy.pipeline.worlds, run.config.evaluation)
+    rollouts = final(policy.module, policy.pipeline.worlds, run.config.evaluation)
     with np.load(run.directory / "evaluation.npz") as recorded:
         for index, states in enumerate(rollouts.trajectories):
             same = np.array_equal(states, recorded[str(index)], equal_nan=True)

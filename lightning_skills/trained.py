@@ -62,7 +62,7 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     if registered and ":" in run.config.env.task and not any(word.startswith("env.task=") for word in words):
         # gymnasium imports what stands before the colon, and these words are a stranger's.
         raise InputError(f"{place} has a task that imports a module, {run.config.env.task!r}; say env.task= yourself")
-    phase = next((phase for phase in reversed(run.method.phases) if phase.data == "online"), None)
+    phase = next((phase for phase in reversed(run.method.phases) if phase.acts), None)
     if phase is None:
         raise InputError(f"method {run.method.name!r} has no online phase, so {place} has no policy")
     if checkpoint is not None:

@@ -11,7 +11,7 @@ import pytest
 from lightning_skills import __main__ as main
 from lightning_skills import evaluate
 from lightning_skills.command import train
-from lightning_skills.evaluation import rollouts
+from lightning_skills.evaluation import protocol
 
 
 def trained(method, env, folder):
@@ -66,10 +66,10 @@ def test_the_best_episode_is_filmed(maze, tmp_path, monkeypatch):
     done, filmed = [], []
 
     def two_good_ones(*given):
-        done.append(rollouts.final_rollout(*given))
+        done.append(protocol.final(*given))
         return dataclasses.replace(done[0], returns=np.array([0.0, 3.0, 1.0]))
 
-    monkeypatch.setattr(evaluate, "final_rollout", two_good_ones)
+    monkeypatch.setattr(evaluate, "final", two_good_ones)
     monkeypatch.setattr(evaluate.report, "film", lambda env, states, out: filmed.append(states))
     evaluated(maze, tmp_path / "out", "record_video=true", "episodes=3")
     assert filmed[0] is done[0].trajectories[1]
@@ -186,5 +186,5 @@ def test_a_checkpoint_that_is_not_there_is_named(long_cheetah, tmp_path, capsys)
 def test_the_final_evaluation_has_other_worlds_than_the_interim_ones(monkeypatch):
     from lightning_skills.config import EvaluationOptions
 
-    monkeypatch.setattr(rollouts, "rollout", lambda *given: given)
-    assert rollouts.final_rollout(None, None, EvaluationOptions(seed=5, episodes=3)) == (None, None, 3, 6, True)
+    monkeypatch.setattr(protocol, "rollout", lambda *given: given)
+    assert protocol.final(None, None, EvaluationOptions(seed=5, episodes=3)) == (None, None, 3, 6, True)

@@ -42,7 +42,7 @@ class TaskActing(Acting):
 
     def run(self, collect: CollectEpisodes, tasks: list[int]) -> Iterator[TensorDictBase]:
         """Run the episodes of these tasks; yields the steps of all worlds ``[N]``, some of which may stand still."""
-        self._given, self.actor.policy = collect.given, collect.policy
+        self._given, self.actor.policy, self.actor.explore = collect.given, collect.policy, collect.explore
         self._tasks.ask(tasks, collect.episodes, collect.transitions)
         self.collector.reset()
         while not self._tasks.parked.all():

@@ -1,14 +1,14 @@
 """How a meta-learner adapts to tasks that it was not trained on."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from lightning_skills.data.tasks import TaskActing
-from lightning_skills.evaluation.rollouts import MakeEnv, save_trajectories
+from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts
 from lightning_skills.phases.base import CollectEpisodes
 from lightning_skills.phases.meta_train import MetaTrainModule
 
@@ -41,54 +41,42 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class Adaptation:
-    """The episodes of a meta-learner that adapts to each of T tasks.
+class Adaptation(Rollouts):
+    """The episodes of a meta-learner that adapts to each of T tasks: as rollouts, those of the last stage.
 
     Args:
-        tasks: Their names.
-        stages: For each stage the episodes of each task, in the order in which they ended.
+        tasks: Names of the tasks.
+        curves: Returns ``[T, E]`` of the episodes of all stages, one after another.
+        first: How many of these belong to the first stage.
     """
 
     tasks: Sequence[str]
-    stages: Sequence[Sequence[Sequence[Episode]]]
-
-    @property
-    def returns(self) -> np.ndarray:
-        """Returns ``[T, E]`` of all stages, one after another."""
-        return np.array([[episode.reward for stage in self.stages for episode in stage[i]] for i in self._indices])
-
-    @property
-    def _indices(self) -> range:
-        return range(len(self.tasks))
+    curves: np.ndarray
+    first: int
 
     def metrics(self) -> dict[str, float]:
-        """Means over tasks and episodes of the last stage, and of the first for comparison."""
-        before, after = ([episode for each in stage for episode in each] for stage in (self.stages[0], self.stages[-1]))
-        return {
-            "eval/return": float(np.mean([episode.reward for episode in after])),
-            "eval/success": float(np.mean([episode.success for episode in after])),
-            "eval/episode_frames": float(np.mean([episode.frames for episode in after])),
-            "eval/return_before": float(np.mean([episode.reward for episode in before])),
-        }
+        """Means over tasks and episodes of the last stage, and the return in the first, before anything was known."""
+        return {**super().metrics(), "eval/return_before": float(self.curves[:, : self.first].mean())}
 
-    def save(self, path: Path) -> None:
-        """Write the states of the last episode of each task to an ``.npz`` file."""
-        save_trajectories(path, [episodes[-1].states for episodes in self.stages[-1]])
+    def details(self) -> dict[str, Any]:
+        """The returns of each task, episode by episode."""
+        curves = dict(zip(self.tasks, self.curves.tolist(), strict=True))
+        return {**super().details(), "adaptation": curves}
 
 
-def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int) -> Adaptation:
+def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool = True) -> Adaptation:
     """Adapt to every task to test on, side by side. Training's random streams are left as they were.
 
     Args:
         module: Acts; its mode (training or not) is put back.
         make_env: Makes one world per seed.
         seed: Of the worlds and of the policy's sampling.
+        explore: Whether the policy may sample, where the module's protocol does.
     """
-    plan = module.adaptation()
+    plan = [replace(stage, explore=stage.explore and explore) for stage in module.adaptation()]
     worlds = min(max(len(stage.tasks) * stage.episodes for stage in plan), MAX_WORLDS)
     env = make_env(np.random.SeedSequence(seed).generate_state(worlds).tolist())
-    tasks = env.info.tasks
-    assert tasks is not None
+    assert env.info.tasks is not None
     training = module.training
     module.eval()
     with torch.random.fork_rng(), torch.no_grad():
@@ -96,7 +84,17 @@ def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int) -> Adaptation:
         acting = TaskActing(module, env)
         stages = [_run(acting, stage) for stage in plan]
     module.train(training)
-    return Adaptation(tasks.test, stages)
+    last = [episode for episodes in stages[-1] for episode in episodes]
+    per_task = zip(*stages, strict=True)
+    return Adaptation(
+        returns=np.array([episode.reward for episode in last]),
+        success=np.array([episode.success for episode in last]),
+        frames=np.array([episode.frames for episode in last]),
+        trajectories=[episode.states for episode in last],
+        tasks=env.info.tasks.test,
+        curves=np.array([[episode.reward for stage in each for episode in stage] for each in per_task]),
+        first=plan[0].episodes,
+    )
 
 
 def _run(acting: TaskActing, collect: CollectEpisodes) -> list[list[Episode]]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_skills.config import EvaluationOptions
-from lightning_skills.evaluation.rollouts import MakeEnv, rollout
+from lightning_skills.evaluation.protocol import interim
+from lightning_skills.evaluation.rollouts import MakeEnv
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.rows import Rows
 
@@ -42,7 +43,7 @@ class InterimEvaluation(Callback):
             return
         self._stretch = stretch
         options = self._options
-        result = rollout(pl_module, self._make_env, options.interim_episodes, options.seed, options.explore)
+        result = interim(pl_module, self._make_env, options)
         self._latest = (pl_module.updates, result.metrics())
         self._rows.add(trainer, pl_module, result.metrics())
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lightning_skills.config import EvaluationOptions
 from lightning_skills.data.acting import Actor
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.data.skill_env import SkillEnv
@@ -35,7 +34,8 @@ class Rollouts:
 
     def save(self, path: Path) -> None:
         """Write the trajectories to an ``.npz`` file, one array per episode."""
-        save_trajectories(path, self.trajectories)
+        arrays: dict[str, Any] = {str(index): states for index, states in enumerate(self.trajectories)}
+        np.savez_compressed(path, **arrays)
 
     def metrics(self) -> dict[str, float]:
         """Means over the episodes."""
@@ -45,11 +45,9 @@ class Rollouts:
             "eval/episode_frames": float(self.frames.mean()),
         }
 
-
-def save_trajectories(path: Path, trajectories: Sequence[np.ndarray]) -> None:
-    """Write states ``[T, S]`` of each to an ``.npz`` file, under their indices."""
-    arrays: dict[str, Any] = {str(index): states for index, states in enumerate(trajectories)}
-    np.savez_compressed(path, **arrays)
+    def details(self) -> dict[str, Any]:
+        """What every episode gave, as plain values."""
+        return {"returns": self.returns.tolist(), "success": self.success.tolist()}
 
 
 def rollout(
@@ -73,11 +71,6 @@ def rollout(
         rollouts = _run(SkillEnv(make_env(seeds), module.skill_execution()), module, policy, explore)
     module.train(training)
     return rollouts
-
-
-def final_rollout(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) -> Rollouts:
-    """The episodes by which a trained policy is judged, in other worlds than those of the interim evaluations."""
-    return rollout(module, make_env, options.episodes, options.seed + 1, options.explore)
 
 
 def _run(env: SkillEnv, module: PhaseModule, policy: str, explore: bool) -> Rollouts:

@@ -65,6 +65,7 @@ class CollectEpisodes:
         episodes: Of each task.
         transitions: Further episodes of a task follow until there are so many (skill) transitions.
         policy: Name of the module's acting method.
+        explore: Whether it samples.
         into: Names of the views they go to.
         clear: Names of the views that forget these tasks before.
     """
@@ -74,6 +75,7 @@ class CollectEpisodes:
     episodes: int = 1
     transitions: int = 0
     policy: str = "act"
+    explore: bool = True
     into: tuple[str, ...] = ()
     clear: tuple[str, ...] = ()
 

@@ -197,16 +197,14 @@ def test_adaptation_runs_every_stage_in_the_tasks_to_test_on(tmp_path):
     result = adapt(module, lambda seeds: Tasks(len(seeds)), seed=3)
     assert torch.equal(torch.get_rng_state(), stream)
     assert result.tasks == ("d", "e")
-    assert result.returns.tolist() == [[36.0] * 5, [20.0] * 5]
+    assert result.curves.tolist() == [[36.0] * 5, [20.0] * 5]
+    assert result.returns.tolist() == [36.0, 36.0, 20.0, 20.0]
     assert result.metrics() == {
         "eval/return": 28.0,
         "eval/success": 0.5,
         "eval/episode_frames": 6.5,
         "eval/return_before": 28.0,
     }
+    assert result.details()["adaptation"] == {"d": [36.0] * 5, "e": [20.0] * 5}
     assert [given for given, _ in module.begun] == ["nothing"] * 6 + ["context"] * 4
-    episode = result.stages[1][0][0]
-    assert episode.states[:, 1].tolist() == [0, 4, 8, 9]
-    result.save(tmp_path / "states.npz")
-    with np.load(tmp_path / "states.npz") as saved:
-        assert saved["1"][:, 1].tolist() == [0, 4]
+    assert result.trajectories[0][:, 1].tolist() == [0, 4, 8, 9]

@@ -1,0 +1,23 @@
+"""By which episodes a policy is judged, while it trains and in the end."""
+
+from lightning_skills.config import EvaluationOptions
+from lightning_skills.evaluation.adaptation import adapt
+from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts, rollout
+from lightning_skills.phases.base import PhaseModule
+from lightning_skills.phases.meta_train import MetaTrainModule
+
+
+def interim(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) -> Rollouts:
+    """A few episodes in the task; of a meta-learner, its adaptation to the tasks to test on."""
+    return _judged(module, make_env, options, options.seed, options.interim_episodes)
+
+
+def final(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) -> Rollouts:
+    """The same in other worlds, and with more episodes."""
+    return _judged(module, make_env, options, options.seed + 1, options.episodes)
+
+
+def _judged(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions, seed: int, episodes: int) -> Rollouts:
+    if isinstance(module, MetaTrainModule):
+        return adapt(module, make_env, seed, options.explore)
+    return rollout(module, make_env, episodes, seed, options.explore)
