@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 LOG_STD_RANGE = (-10.0, 2.0)
-"""Every predicted log standard deviation is clamped to this (SPiRL's code)."""
+"""To which a predicted log standard deviation is clamped (SPiRL's code)."""
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -24,10 +24,10 @@ class Gaussian(NamedTuple):
     log_std: Tensor
 
     @classmethod
-    def from_output(cls, output: Tensor) -> "Gaussian":
+    def from_output(cls, output: Tensor, log_std_range: tuple[float, float] = LOG_STD_RANGE) -> "Gaussian":
         """Split a network output ``[..., 2 d]`` into mean and clamped log std."""
         mean, log_std = output.chunk(2, dim=-1)
-        return cls(mean, log_std.clamp(*LOG_STD_RANGE))
+        return cls(mean, log_std.clamp(*log_std_range))
 
     def rsample(self) -> Tensor:
         """A reparameterised sample ``[..., d]``."""

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 SLOPE = 0.2
-"""Negative slope of every LeakyReLU."""
+"""Negative slope of LeakyReLU in SPiRL's networks."""
 
 
 def initialise(module: nn.Module) -> None:
@@ -21,8 +21,23 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def initialise_like_rlkit(mlp: "MLP", last: float) -> None:
+    """Weights of all but the last layer uniform within one over the root of its *outputs*, biases 0.1.
+
+    Args:
+        mlp: The network.
+        last: Weights and biases of its last layer are uniform within this.
+    """
+    for linear in (mlp.first, *mlp.hidden):
+        bound = linear.out_features**-0.5
+        nn.init.uniform_(linear.weight, -bound, bound)
+        nn.init.constant_(linear.bias, 0.1)
+    for parameter in mlp.last.parameters():
+        nn.init.uniform_(parameter, -last, last)
+
+
 class MLP(nn.Module):
-    """Linear, LeakyReLU(0.2), then ``layers`` hidden Linear [BatchNorm] LeakyReLU(0.2), then Linear.
+    """Linear, LeakyReLU, then ``layers`` hidden Linear [BatchNorm] LeakyReLU, then Linear.
 
     So there are ``layers + 2`` weight matrices. Only the hidden layers between the first and the last are normalised,
     and those have no bias of their own. Weights are Xavier-normal, biases zero, as in SPiRL's code.
@@ -33,10 +48,14 @@ class MLP(nn.Module):
         layers: Hidden layers between the first and the last.
         width: Features of each.
         normalised: Whether they have BatchNorm.
+        slope: Negative slope of the LeakyReLUs; 0 makes them ReLUs.
     """
 
-    def __init__(self, inputs: int, outputs: int, layers: int, width: int, normalised: bool = False) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, layers: int, width: int, normalised: bool = False, slope: float = SLOPE
+    ) -> None:
         super().__init__()
+        self.slope = slope
         self.first = nn.Linear(inputs, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width, bias=not normalised) for _ in range(layers))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers if normalised else 0))
@@ -53,12 +72,13 @@ class MLP(nn.Module):
         shape, x = x.shape[:-1], x.flatten(0, -2)
         if self.norms and self.training:
             return self._normalise(x).view(*shape, self.last.out_features)
-        return AffineChain.apply(x, learning, *chain(*self.affine_maps())).view(*shape, self.last.out_features)
+        maps = chain(*self.affine_maps())
+        return AffineChain.apply(x, learning, self.slope, *maps).view(*shape, self.last.out_features)
 
     def _normalise(self, x: Tensor) -> Tensor:
-        x = functional.leaky_relu_(self.first(x), SLOPE)
+        x = functional.leaky_relu_(self.first(x), self.slope)
         for linear, norm in zip(self.hidden, self.norms, strict=True):
-            x = functional.leaky_relu_(norm(linear(x)), SLOPE)
+            x = functional.leaky_relu_(norm(linear(x)), self.slope)
         return self.last(x)
 
     def affine_maps(self) -> list[tuple[Tensor, Tensor]]:
@@ -101,13 +121,13 @@ class AffineChain(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, learning: int | None, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, learning: int | None, slope: float, *parameters: Tensor) -> Tensor:
         """``[n, in]`` to ``[n, out]``; ``parameters`` are weight and bias of one map after the other."""
         weights, biases = parameters[::2], parameters[1::2]
         inputs = [x]
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-            inputs.append(functional.leaky_relu_(torch.addmm(bias, inputs[-1], weight.t()), SLOPE))
-        ctx.learning = learning
+            inputs.append(functional.leaky_relu_(torch.addmm(bias, inputs[-1], weight.t()), slope))
+        ctx.learning, ctx.slope = learning, slope
         ctx.save_for_backward(*inputs, *weights)
         return torch.addmm(biases[-1], inputs[-1], weights[-1].t())
 
@@ -117,7 +137,7 @@ class AffineChain(torch.autograd.Function):
         """Gradients of the arguments of :meth:`forward` for that of its result ``[n, out]``."""
         depth = len(ctx.saved_tensors) // 2
         inputs, weights = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
-        train, steer = ctx.needs_input_grad[2], ctx.needs_input_grad[0]
+        train, steer = ctx.needs_input_grad[3], ctx.needs_input_grad[0]
         learning = len(grad) if ctx.learning is None else ctx.learning
         rows, grad = None, grad[:learning] if not steer else grad
         if steer and ctx.learning is not None:
@@ -133,21 +153,21 @@ class AffineChain(torch.autograd.Function):
                 gradients += [None, None]
             if layer:
                 grad = grad @ weights[layer]
-                pass_back_(grad[:learning], x[:learning])
+                pass_back_(grad[:learning], x[:learning], ctx.slope)
                 if rows is not None:
-                    pass_back_(grad[learning:], x.index_select(0, rows))
+                    pass_back_(grad[learning:], x.index_select(0, rows), ctx.slope)
         if not steer:
             passed = None
         elif rows is None:
             passed = grad @ weights[0]
         else:
             passed = torch.zeros_like(inputs[0]).index_copy_(0, rows, grad[learning:] @ weights[0])
-        return passed, None, *reversed(gradients)
+        return passed, None, None, *reversed(gradients)
 
 
-def pass_back_(grad: Tensor, output: Tensor) -> None:
+def pass_back_(grad: Tensor, output: Tensor, slope: float) -> None:
     """Turn the gradient of a LeakyReLU's output into that of its input, in place."""
-    torch.ops.aten.leaky_relu_backward.grad_input(grad, output, SLOPE, True, grad_input=grad)
+    torch.ops.aten.leaky_relu_backward.grad_input(grad, output, slope, True, grad_input=grad)
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_skills.nets.conv import ConvMLP
-from lightning_skills.nets.mlp import MLP, SLOPE
+from lightning_skills.nets.mlp import MLP
 
 Array = np.ndarray
 
@@ -20,6 +20,7 @@ class NumpyMLP:
     """
 
     def __init__(self, mlp: MLP) -> None:
+        self._slope = mlp.slope
         self._layers = [
             (np.ascontiguousarray(weight.detach().cpu().numpy().T), bias.detach().cpu().numpy().copy())
             for weight, bias in mlp.affine_maps()
@@ -31,7 +32,7 @@ class NumpyMLP:
         for inner_weight, inner_bias in layers:
             x = x @ inner_weight
             x += inner_bias
-            np.maximum(x, SLOPE * x, out=x)
+            np.maximum(x, self._slope * x, out=x)
         return x @ weight + bias
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_skills.nets.gaussian import Gaussian, squash
-from lightning_skills.nets.mlp import MLP, SLOPE
+from lightning_skills.nets.mlp import MLP
 
 
 class StepPolicy(nn.Module, ABC):
@@ -83,7 +83,7 @@ def plain_layers(mlp: MLP) -> nn.Sequential:
     for weight, bias in mlp.affine_maps():
         linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
         linear.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
-        layers += [linear, nn.LeakyReLU(SLOPE)]
+        layers += [linear, nn.LeakyReLU(mlp.slope)]
     return nn.Sequential(*layers[:-1]).requires_grad_(False).eval()
 
 

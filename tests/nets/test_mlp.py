@@ -75,7 +75,7 @@ def test_the_gradients_of_a_chain_are_right(normalised):
     mlp = with_used_statistics(MLP(3, 2, layers=2, width=5, normalised=normalised)).double()
     parameters = [parameter.detach().requires_grad_() for layer in mlp.affine_maps() for parameter in layer]
     x = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x, *maps: AffineChain.apply(x, None, *maps), (x, *parameters))
+    assert torch.autograd.gradcheck(lambda x, *maps: AffineChain.apply(x, None, 0.2, *maps), (x, *parameters))
     found = torch.autograd.grad(mlp(x).square().sum(), [x, *mlp.parameters()])
     expected = torch.autograd.grad(layer_by_layer(mlp, x).square().sum(), [x, *mlp.parameters()])
     torch.testing.assert_close(found, expected)

@@ -1,0 +1,218 @@
+"""PEARL's only phase: it meta-trains a task encoder, a policy and critics off-policy."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from lightning_skills.artefacts import Artefact
+from lightning_skills.data.skill_env import SkillExecution
+from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.nets.gaussian import Gaussian, squash, squash_log_det
+from lightning_skills.nets.mlp import MLP, initialise_like_rlkit
+from lightning_skills.nets.task_encoder import GaussianProductEncoder
+from lightning_skills.optim import FusedAdam
+from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
+from lightning_skills.phases.meta_train import MetaTrainModule
+from methods.pearl.config import PearlOptions
+from methods.pearl.losses import critic_loss, critic_target, embedding_loss, policy_loss, value_loss
+
+LOG_STD_RANGE = (-20.0, 2.0)
+BOUND = 1.0
+"""Actions are the tanh of what the policy samples."""
+
+
+class PearlModule(MetaTrainModule):
+    """Probabilistic embeddings for actor-critic RL (PEARL, Rakelly et al., ICML 2019, Alg. 1 and 2).
+
+    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); transitions of
+    all tasks share one ring (there: 1e6 for each); and value network and policy step together, after critics and
+    encoder (there: one after the other, which is the same, as neither sees the other).
+
+    Args:
+        context: Its ``options`` are :class:`PearlOptions`.
+    """
+
+    key: Tensor
+
+    def __init__(self, context: PhaseContext) -> None:
+        super().__init__(context)
+        self.options: PearlOptions = context.options
+        options, env = self.options, context.env
+        assert env.tasks is not None
+        self.train_tasks = len(env.tasks.train)
+        self.test_tasks = tuple(range(self.train_tasks, self.train_tasks + len(env.tasks.test)))
+        seen = env.state_dim + env.action_dim + 1 + env.state_dim * options.next_state_in_context
+        self.encoder = GaussianProductEncoder(
+            seen, options.embedding_dim, options.encoder_layers, options.encoder_width
+        )
+        known = env.state_dim + options.embedding_dim
+        self.policy = self._network(known, 2 * env.action_dim, last=1e-3)
+        self.critics = nn.ModuleList(self._network(known + env.action_dim, 1, last=3e-3) for _ in range(2))
+        self.value = self._network(known, 1, last=3e-3)
+        self.target_value = copy.deepcopy(self.value)
+        self.keep_frozen(self.target_value)
+        self.register_buffer("key", torch.randint(2**31, ()))  # which tasks collect in which round
+
+    def _network(self, inputs: int, outputs: int, last: float) -> MLP:
+        mlp = MLP(inputs, outputs, self.options.layers - 1, self.options.width, slope=0.0)
+        initialise_like_rlkit(mlp, last)
+        return mlp
+
+    # Acting
+
+    def skill_execution(self) -> SkillExecution:
+        """Actions are primitive, and time limits are not terminal."""
+        return SkillExecution(None, 1, self.context.env.action_dim, BOUND)
+
+    def initial_state(self, worlds: int) -> TensorDict:
+        """No embedding yet, ``[worlds, d]``."""
+        return TensorDict({"embedding": torch.zeros(worlds, self.options.embedding_dim)}, batch_size=[worlds])
+
+    @torch.no_grad()
+    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
+        """A sample ``[n, d]`` from the prior, from the posterior of a sampled context, or of "all" of the context."""
+        embedding = torch.randn(len(tasks), self.options.embedding_dim)
+        if given == "context":
+            context = memory.sample(tasks, self.options.context_size, "context")
+            embedding = self.encoder(self._context(context).to(self.device)).rsample().cpu()
+        if given == "all":
+            contexts = [self._context(memory.all(task, "context")).to(self.device) for task in tasks.tolist()]
+            embedding = torch.stack([self.encoder(context).rsample().cpu() for context in contexts])
+        return TensorDict({"embedding": embedding}, batch_size=[len(tasks)])
+
+    @torch.no_grad()
+    def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
+        """``u`` ``[N, A]``, whose tanh is the action: a sample if ``explore``, else the mean."""
+        policy = self._policy(torch.cat([observation["observation"], state["embedding"].to(self.device)], dim=-1))
+        u = policy.rsample() if explore else policy.mean
+        return u, state, TensorDict({}, batch_size=observation.batch_size)
+
+    def _policy(self, known: Tensor) -> Gaussian:
+        return Gaussian.from_output(self.policy(known), LOG_STD_RANGE)
+
+    def _context(self, transitions: TensorDict) -> Tensor:
+        """Transitions ``[..., N]`` as the encoder sees them."""
+        following = transitions["next"]
+        seen = [transitions["observation"], squash(transitions["action"], BOUND), following["reward"]]
+        return torch.cat([*seen, following["observation"]] if self.options.next_state_in_context else seen, dim=-1)
+
+    # Plan
+
+    def views(self) -> Mapping[str, int]:
+        """What encoders see, and what is learned from."""
+        return {"context": self.options.capacity, "replay": self.options.capacity}
+
+    def capacity(self) -> int:
+        """See :class:`PearlOptions`."""
+        return self.options.capacity
+
+    def plan(self) -> Sequence[Instruction]:
+        """At first episodes of all tasks; then rounds: episodes of some tasks, then updates."""
+        options = self.options
+        if self.env_frames >= options.frames:
+            return []
+        rounds = self.updates // options.updates_per_round
+        first = [] if rounds else [self._collect(range(self.train_tasks), "prior", options.initial_steps, True)]
+        count = min(options.tasks_per_round, self.train_tasks)
+        tasks = np.random.default_rng([int(self.key), rounds]).choice(self.train_tasks, count, replace=False).tolist()
+        update = UpdateTasks(
+            options.updates_per_round, (options.meta_batch,), (options.context_size,), options.batch_size
+        )
+        return [
+            *first,
+            self._collect(tasks, "prior", options.prior_steps, True, clear=("context",)),
+            *self._with_posterior(tasks, options.posterior_steps, True),
+            *self._with_posterior(tasks, options.extra_steps, False),
+            update,
+        ]
+
+    def _with_posterior(self, tasks: Sequence[int], steps: int, context: bool) -> list[Instruction]:
+        """The first episode still has an embedding from the prior: the code forgets the posterior before it."""
+        rest = steps - self.context.env.horizon
+        first = [self._collect(tasks, "prior", 1, context)] if steps else []
+        return [*first, *([self._collect(tasks, "context", rest, context)] if rest > 0 else [])]
+
+    def _collect(
+        self, tasks: Sequence[int], given: str, steps: int, context: bool, clear: tuple[str, ...] = ()
+    ) -> CollectEpisodes:
+        into = ("context", "replay") if context else ("replay",)
+        return CollectEpisodes(tuple(tasks), given, transitions=steps, into=into, clear=clear)
+
+    def progress(self) -> tuple[int, int]:
+        """(env frames done, env frames in all)."""
+        return self.env_frames, self.options.frames
+
+    def adaptation(self) -> Sequence[CollectEpisodes]:
+        """Episodes with embeddings from the prior, then some, each with the posterior of all before it; by the mode."""
+        options = self.options
+        first = CollectEpisodes(
+            self.test_tasks, "prior", options.exploration_episodes, explore=False, into=("context",)
+        )
+        later = CollectEpisodes(self.test_tasks, "all", explore=False, into=("context",))
+        return [first, *[later] * options.adapted_episodes]
+
+    # Learning
+
+    def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """Adam of critics and encoder, and of value network and policy."""
+        learners = [*self.critics.parameters(), *self.encoder.parameters()]
+        self.critic_optimizer = FusedAdam(learners, lr=self.options.lr)
+        self.actor_optimizer = FusedAdam([*self.value.parameters(), *self.policy.parameters()], lr=self.options.lr)
+        self._followers: list[Tensor] = [*self.target_value.parameters()]
+        self._leaders: list[Tensor] = [*self.value.parameters()]
+        return [self.critic_optimizer, self.actor_optimizer]
+
+    def update(self, batch: TensorDict) -> Metrics:
+        """One step on ``context_0`` ``[T, N]`` and ``transitions`` ``[T, B]`` of T tasks."""
+        options, transitions = self.options, batch["transitions"]
+        posterior = self.encoder(self._context(batch["context_0"]))
+        embedding = posterior.rsample()[:, None].expand(-1, options.batch_size, -1)
+        state, following = transitions["observation"], transitions["next"]
+        known = torch.cat([state, embedding], dim=-1)
+        with torch.no_grad():
+            next_value = self.target_value(torch.cat([following["observation"], embedding], dim=-1))
+        target = critic_target(
+            following[options.train_reward].squeeze(-1),
+            following["terminated"].squeeze(-1),
+            next_value.squeeze(-1),
+            options.reward_scale,
+            options.discount,
+        )
+        values = self._values(known, transitions["action"])
+        critic, metrics = critic_loss(values, target)
+        kl, more = embedding_loss(posterior, options.kl_weight, options.meta_batch)
+        self.step(self.critic_optimizer, critic + kl)
+        return metrics | more | self._improve(known.detach())
+
+    def _improve(self, known: Tensor) -> Metrics:
+        """Value network and policy by the critics as they are now; embeddings get no gradient from them."""
+        policy = self._policy(known)
+        u = policy.rsample()
+        log_prob = (policy.log_prob(u) - squash_log_det(u, BOUND)).sum(-1)
+        smallest = self._values(known, u, learning=0).amin(-1)
+        value, metrics = value_loss(self.value(known).squeeze(-1), smallest, log_prob)
+        actor, more = policy_loss(policy, smallest, log_prob, self.options.output_penalty)
+        self.step(self.actor_optimizer, value + actor)
+        with torch.no_grad():
+            torch._foreach_lerp_(self._followers, self._leaders, self.options.tau)
+        return metrics | more
+
+    def _values(self, known: Tensor, u: Tensor, learning: int | None = None) -> Tensor:
+        """Of both critics, ``[T, B, 2]``."""
+        inputs = torch.cat([known, squash(u, BOUND)], dim=-1)
+        return torch.cat([critic(inputs, learning=learning) for critic in self.critics], dim=-1)
+
+    # Handing on
+
+    def artefact(self) -> Artefact:
+        """All networks."""
+        networks = ("encoder", "policy", "critics", "value", "target_value")
+        named = chain.from_iterable(
+            ((f"{name}.{key}", tensor) for key, tensor in getattr(self, name).state_dict().items()) for name in networks
+        )
+        return Artefact("pearl", {"embedding_dim": self.options.embedding_dim}, dict(named))
