@@ -98,7 +98,7 @@ def test_a_run_stays_as_it_was(maze, tmp_path):
     [
         (["episodes=0"], "evaluation.episodes"),
         (["episodes=many"], "evaluation.episodes"),
-        (["seed=1,2"], "one value of evaluation.seed"),
+        (["seed=1,2"], "evaluation.seed=1,2: give one value"),
         (["explore=maybe"], "evaluation.explore"),
         (["episode=3"], "episodes"),
         (["env.task=nowhere"], "has no task 'nowhere'"),
