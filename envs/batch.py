@@ -5,7 +5,10 @@ The interface they implement is :class:`lightning_skills.data.batch_env.BatchEnv
 
 import importlib
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import gymnasium
@@ -104,7 +107,8 @@ class GymnasiumBatch(BatchEnv):
         if not limit:
             raise InputError(f"gymnasium id {env_id!r} has no time limit: give a horizon")
         self._id = env_id
-        self.envs = [gymnasium.make(_spec(env_id), max_episode_steps=-1, **options) for _ in seeds]
+        with _warned_once():
+            self.envs = [gymnasium.make(_spec(env_id), max_episode_steps=-1, **options) for _ in seeds]
         self._low, self._high = _action_bounds(env_id, self.envs[0].action_space)
         observed = _flat_box(env_id, "observations", self.envs[0].observation_space).shape
         self.info = EnvInfo({"observation": observed}, len(self._low), limit)
@@ -151,6 +155,22 @@ class GymnasiumBatch(BatchEnv):
         if not isinstance(env, MujocoEnv):
             raise InputError(f"gymnasium id {self._id!r} is no MuJoCo environment: its state cannot be saved")
         return env.model, env.data
+
+
+@contextmanager
+def _warned_once() -> Iterator[None]:
+    """What MuJoCo warns of inside is said once in this process; it would say it of every world that is made."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(_warn)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
+@cache
+def _warn(message: str) -> None:
+    print(f"MuJoCo: {message}", file=sys.stderr)
 
 
 def _spec(env_id: str) -> EnvSpec:

@@ -1,5 +1,6 @@
 """``python -m lightning_skills``: what is registered, data sets, training."""
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -8,18 +9,22 @@ from lightning_skills import command, plugins
 HELP = """\
 usage: python -m lightning_skills COMMAND
 
-  methods | envs                         what is registered, one line each
+  methods                                what there is to train, one line each
+  envs                                   where, one line each
   train key=value ...                    the same as train.py
   report RUN_OR_FOLDER|mlflow:EXPERIMENT... [out=report] [metric=success] [by=method] [uri=TRACKING_URI]
                                          curves and tables over recorded runs
   explore RUN_OR_FOLDER... [frames=100000] [out=exploration]
                                          where priors lead before any reward is seen, beside uniform actions
   evaluate RUN|models:/NAME/VERSION [episodes=50] [seed=0] [explore=false] [env.task=NAME] [record_video=true]
-           [checkpoint=best|newest] [out=evaluation] [uri=TRACKING_URI]
+           [checkpoint=best|newest] [out=evaluation] [overwrite=true] [uri=TRACKING_URI]
                                          a trained policy in fresh worlds
   export RUN|models:/NAME/VERSION [checkpoint=best|newest] [out=policy] [uri=TRACKING_URI]
                                          a trained policy as a program that runs on torch alone
-  data generate env=NAME [key=value ...] make the env's data set (or say that it is there)
+  data generate env=NAME [env.task=NAME] [env.KEY=VALUE ...] [data_dir=data] [debug=smoke]
+                                         make the env's data set (or say that it is there); for most envs there are
+                                         env.data.trajectories=N  env.data.seed=0  env.data.workers=1, and
+                                         train.py env=NAME --cfg prints all of an env's options
   data describe PATH                     what a data set holds
   data validate PATH                     read every value and check it
   data import SOURCE PATH [key=value ...]
@@ -36,7 +41,7 @@ def main(words: Sequence[str]) -> int:
         case ["train", *rest]:
             return command.train(rest)
         case [*given] if not given or HELP_WORDS.intersection(given):
-            print(HELP)
+            print(_help(given))
             return 0
         case ["methods"]:
             return _list(plugins.methods())
@@ -60,8 +65,16 @@ def main(words: Sequence[str]) -> int:
             return command.guard(lambda: _import(source, path, rest))
         case ["data", "export", path, target, *rest]:
             return command.guard(lambda: _export(path, target, rest))
-    print(HELP, file=sys.stderr)
+    print(_help(words), file=sys.stderr)
     return 2
+
+
+def _help(words: Sequence[str]) -> str:
+    """The parts of the page on the command that these words begin with; without one, the whole page."""
+    head, *parts = re.split(r"\n(?=  \w)", HELP)
+    asked = [word for word in words if word not in HELP_WORDS][: 2 if "data" in words[:1] else 1]
+    chosen = [part for part in parts if part.split()[: len(asked)] == asked]
+    return "\n".join([head, *(chosen or parts)])
 
 
 def _list(registry: plugins.Registry) -> int:
@@ -80,18 +93,21 @@ def _report(words: Sequence[str]) -> int:
 
 
 def _explore(words: Sequence[str]) -> int:
+    command.starting()
     from lightning_skills import exploration
 
     return exploration.main(words)
 
 
 def _evaluate(words: Sequence[str]) -> int:
+    command.starting()
     from lightning_skills import evaluate
 
     return evaluate.main(words)
 
 
 def _export_policy(words: Sequence[str]) -> int:
+    command.starting()
     from lightning_skills import export
 
     return export.main(words)

@@ -11,8 +11,10 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from types import FrameType
@@ -39,14 +41,21 @@ DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, Saf
 SAME_SIGNAL_SECONDS = 1.0
 """Within these a signal counts once: ``timeout`` and launchers send it to a process and then to its whole group."""
 SCORE = "evaluation.json"
+STDERR = 2
+STOPPING = "stopping: writing a checkpoint ... (a second signal stops at once, without one)"
 Data = OfflineData | CollectedData
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: it is what the signal asked for)
-    """A signal asked the run to stop; a checkpoint has been written."""
+    """A signal asked the run to stop; a checkpoint has been written.
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(signal.Signals(signum).name)
+    Args:
+        signum: The signal.
+        done: How far the phase is.
+    """
+
+    def __init__(self, signum: int, done: str) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name} after a checkpoint at {done}")
         self.signum = signum
 
 
@@ -265,6 +274,8 @@ class Checkpoints(Callback):
         now = time.monotonic()
         if self._signal is None:
             self._signal, self._asked = signum, now
+            if self._rank == 0:
+                _announce()
         elif now - self._asked > SAME_SIGNAL_SECONDS:  # the user does not want to wait for the checkpoint
             signal.signal(signum, signal.SIG_DFL)
             signal.raise_signal(signum)
@@ -277,7 +288,8 @@ class Checkpoints(Callback):
         if signum or due:
             self.save(trainer, pl_module)
         if signum:
-            raise Interrupted(signum)
+            done, unit = pl_module.progress()[0], "env frames" if isinstance(self._data, CollectedData) else "updates"
+            raise Interrupted(signum, f"{done:,} {unit} of phase {self._folder.name!r}")
 
     def _evaluated(self, module: PhaseModule) -> dict[str, float] | None:
         """What the evaluation said that was made just now; None if none was, or on another rank than 0."""
@@ -297,6 +309,13 @@ class Checkpoints(Callback):
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
         self._handlers.clear()
+
+
+def _announce() -> None:
+    """Say that the signal has arrived; past ``sys.stderr``, in the middle of a write to which it may have come."""
+    new_line = "\n" if sys.stderr.isatty() else ""  # after a bar that is being drawn
+    with suppress(OSError):  # nobody has to be there to hear it
+        os.write(STDERR, f"{new_line}{STOPPING}\n".encode())
 
 
 def flush(folder: Path) -> None:

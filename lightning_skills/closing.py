@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ import numpy as np
 from lightning_skills import report
 from lightning_skills.config import Run
 from lightning_skills.data.batch_env import BatchEnv
+from lightning_skills.recorded import read_metrics
 from lightning_skills.tracking import MLflowTracker
 
 PANELS = 6
 DRAWN_EPISODES = 8
+CONSOLE_SCRIPT = "lightning-skills-train"
 
 
 def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
@@ -64,15 +68,32 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
             ("return", f"{summary['eval/return']:.2f}"),
             ("success", f"{summary['eval/success']:.0%}"),
         ]
+    else:
+        rows += _last_row(run.directory / "metrics.csv")
     rows += [("look at", str(path)) for path in made]
     rows.append(("numbers", str(run.directory / "metrics.csv")))
     if config.logging.mlflow:
         rows.append(("compare runs", _where_to_compare(run)))
     if not summary and any(phase.acts for phase in run.method.phases):
-        rows.append(("where it leads", f"python -m lightning_skills explore {run.directory}"))
+        rows.append(("where it leads", f"python -m lightning_skills explore {shlex.quote(str(run.directory))}"))
     again = [word for word in run.words if not word.startswith("seed=")]
-    rows.append(("next", " ".join(["python train.py", *again, f"seed={config.seed + 1}"])))
+    rows.append(("next", shlex.join([*_program(), *again, f"seed={config.seed + 1}"])))
     return rows
+
+
+def _last_row(metrics_csv: Path) -> list[tuple[str, str]]:
+    """How far a run without an evaluation came, and its loss there."""
+    last = read_metrics(metrics_csv)[-1]
+    loss = [("loss", f"{float(last['loss']):.4g}")] if last.get("loss") else []
+    return [("updates", f"{int(last['updates']):,}"), *loss]
+
+
+def _program() -> list[str]:
+    """What this run was started with, to start another."""
+    program = Path(sys.argv[0])
+    if program.name == "train.py":
+        return ["python", str(program)]
+    return [program.name] if program.name == CONSOLE_SCRIPT else ["python", "-m", "lightning_skills", "train"]
 
 
 def _where_to_compare(run: Run) -> str:
@@ -80,4 +101,4 @@ def _where_to_compare(run: Run) -> str:
     if store is not None and store.startswith("http"):
         return store
     store = store or f"sqlite:///{(Path(run.config.runs_dir) / 'mlflow.db').resolve()}"
-    return f"mlflow ui --backend-store-uri {store}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(store)}"

@@ -1,11 +1,14 @@
 """The command ``train.py``: reads the words, runs one job or a sweep, and turns outcomes into exit statuses."""
 
+import atexit
 import difflib
 import errno
+import gc
 import itertools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_skills.errors import InputError, LostRankError
@@ -47,6 +50,8 @@ def train(words: Sequence[str] | None = None) -> int:
 
 def guard(work: Callable[[], int]) -> int:
     """Run ``work``; bad input, a full disk and stop signals become one line and their exit status."""
+    # At exit Python looks for cycles among all that was imported, for seconds, to free what the system frees at once.
+    atexit.register(gc.freeze)
     try:
         return work()
     except InputError as error:
@@ -66,6 +71,32 @@ def guard(work: Callable[[], int]) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         return 130
+
+
+class Tolerance:
+    """Lets a command that is given several things go on without those that are bad.
+
+    Attributes:
+        status: The exit status: bad input as soon as there was one.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """What is wrong with the input inside is said, and no more."""
+        try:
+            yield
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            self.status = BAD_INPUT
+
+
+def starting() -> None:
+    """Tell whoever waits at a terminal that imports take seconds; of several processes, the first one has."""
+    if sys.stderr.isatty() and not one_of_several():
+        print("starting ...", file=sys.stderr, flush=True)
 
 
 def options_and_places(words: Sequence[str], defaults: Mapping[str, str]) -> tuple[dict[str, str], list[Path]]:
@@ -101,6 +132,8 @@ def one_place(places: Sequence[Path]) -> str:
 
 
 def _train(words: Sequence[str]) -> int:
+    if "--cfg" not in words:
+        starting()
     from lightning_skills import config
 
     run = config.load([word for word in words if word != "--cfg"])
@@ -114,13 +147,15 @@ def _train(words: Sequence[str]) -> int:
     from lightning_skills.quiet import quiet
 
     quiet()
+    from lightning.pytorch.utilities import rank_zero_only
+
     from lightning_skills.checkpoint import Interrupted
     from lightning_skills.pipeline import execute
 
     try:
         execute(run)
     except Interrupted as stop:
-        print(f"stopped by {stop} after a checkpoint; the same command goes on", file=sys.stderr)
+        rank_zero_only(print)(f"{stop}; the same command goes on", file=sys.stderr)
         return 128 + stop.signum
     return 0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lightning_skills import tables
-from lightning_skills.command import options_and_places
+from lightning_skills.command import Tolerance, options_and_places
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.statistics import MIN_SEEDS, describe_curves
 from lightning_skills.groups import Group, group_runs
@@ -40,13 +40,15 @@ def main(words: Sequence[str]) -> int:
     """The command: runs, folders above them, ``mlflow:EXPERIMENT``, ``key=value`` options; returns the exit status.
 
     Raises:
-        InputError: as :func:`compare`, if an option is unknown, or there is no run in a place.
+        InputError: as :func:`compare`, or if an option is unknown. A folder that is bad is said and left out.
     """
     options, places = options_and_places(words, OPTIONS)
     metrics, by = (list(filter(None, options[key].split(","))) for key in ("metric", "by"))
-    runs = _find(places, options["uri"])
-    print(compare(runs, Path(options["out"]), metrics, by, ["python", "-m", "lightning_skills", "report", *words]))
-    return 0
+    skip = Tolerance()
+    runs = _find(places, options["uri"], skip)
+    if runs:
+        print(compare(runs, Path(options["out"]), metrics, by, ["python", "-m", "lightning_skills", "report", *words]))
+    return skip.status
 
 
 def compare(
@@ -139,13 +141,13 @@ def draw(figure: "Figure", groups: Sequence[Group], keys: Sequence[str]) -> None
     figure.supxlabel(_caption(groups), x=0.012, ha="left", fontsize=7.5, color="#6b7380")
 
 
-def _find(places: Sequence[Path], uri: str) -> list[RecordedRun]:
+def _find(places: Sequence[Path], uri: str, skip: Tolerance) -> list[RecordedRun]:
     """The runs of all places, of whichever kind."""
     experiments = [str(place).removeprefix(PREFIX) for place in places if str(place).startswith(PREFIX)]
     folders = [place for place in places if not str(place).startswith(PREFIX)]
     if uri and not experiments:
         raise InputError(f"uri= says where {PREFIX}EXPERIMENT is; give one, or leave it out")
-    return find_runs(folders) + (find_mlflow_runs(experiments, uri) if experiments else [])
+    return find_runs(folders, skip) + (find_mlflow_runs(experiments, uri) if experiments else [])
 
 
 def _columns(groups: Sequence[Group], metrics: Sequence[str]) -> list[str]:

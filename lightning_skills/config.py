@@ -31,6 +31,15 @@ from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
 MAX_SEED = 2**32 - 2  # what numpy takes, less one for the final evaluation's
+PLAIN_WORDS = {
+    r"Value '(.*)' of type '\w+' could not be converted to Integer": r"'\1' is not an integer",
+    r"Value '(.*)' of type '\w+' could not be converted to Float": r"'\1' is not a number",
+    r"Value '(.*)' is not a valid bool \(type \w+\)": r"'\1' is neither true nor false",
+    r"Cannot convert '\w+' to string: '(.*)'": r"\1 is not text",
+    r"Invalid type assigned: .* value: (.*)": r"\1 is a single value, and it has options of its own",
+    r"field '.*' is not Optional": "it cannot be null",
+}
+"""What OmegaConf says of a value that does not fit, and what we say."""
 # What may differ when a run goes on: where things lie, how they are shown and how fast; not what is computed.
 MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "resume", "trainer")
 
@@ -173,6 +182,7 @@ def load(words: Sequence[str]) -> Run:
         InputError: unknown method, env or key; wrong type or value; a method on an env it cannot serve.
     """
     overrides = [_parse(word) for word in words]
+    _check_single(overrides, "several values need a sweep, -m")
     choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
     method, env = plugins.methods()[choices["method"]], plugins.envs()[choices["env"]]
     _check_phase_names(method)
@@ -187,16 +197,15 @@ def load(words: Sequence[str]) -> Run:
         f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words, strict=True)
     ]
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
-    _check_keys([item for item in overrides if item.key_or_group not in phases], flatten(known))
+    _check_keys(overrides, flatten(known) | dict.fromkeys(phases))
     config = _freeze(_compose(moved))
     _check_task(env, config.env.task, method)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
-    if Path(config.name or "").name != (config.name or ""):
-        raise InputError(f"name is {config.name!r}; it names one folder, without '/'")
-    return Run(
-        dataclasses.replace(config, name=config.name or _default_name(overrides, choices)), method, env, tuple(words)
-    )
+    name = _default_name(overrides, choices) if config.name is None else config.name
+    if name in ("", "..") or Path(name).name != name:
+        raise InputError(f"name is {name!r}; it names one folder, without '/'")
+    return Run(dataclasses.replace(config, name=name), method, env, tuple(words))
 
 
 def restore(folder: Path) -> Run:
@@ -252,13 +261,11 @@ def change(run: Run, words: Sequence[str]) -> Run:
     overrides = [_parse(word) for word in words]
     tree = OmegaConf.structured(run.config)
     _writable(tree)
+    _check_single(overrides, "give one value")
     _check_keys(overrides, flatten(plain(tree)))
     for override in overrides:
-        key = override.key_or_group
-        if override.is_sweep_override():
-            raise InputError(f"{override.input_line}: one value of {key} at a time")
         try:
-            OmegaConf.update(tree, key, override.value())
+            OmegaConf.update(tree, override.key_or_group, override.value())
         except OmegaConfBaseException as error:
             raise InputError(_explain(error)) from None
     config = _freeze(tree)
@@ -276,6 +283,7 @@ def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:
         InputError: as :func:`load`.
     """
     overrides = [_parse(word) for word in words]
+    _check_single(overrides, "give one value")
     choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
     env = plugins.envs()[choices["env"]]
     _store("env", env.name, env.config, env.smoke if choices.get("debug") == "smoke" else {})
@@ -357,7 +365,16 @@ def _first_line(error: BaseException) -> str:
 def _explain(error: BaseException) -> str:
     reason = error.__cause__ if error.__cause__ is not None else error
     key = next((line.split(":", 1)[1].strip() for line in str(reason).split("\n") if "full_key:" in line), "")
-    return f"option {key!r}: {_first_line(reason)}" if key else _first_line(reason)
+    said = _first_line(reason)
+    for theirs, ours in PLAIN_WORDS.items():
+        said = re.sub(theirs, ours, said)
+    return f"option {key!r}: {said}" if key else said
+
+
+def _check_single(overrides: Sequence[Override], hint: str) -> None:
+    for override in overrides:
+        if override.is_sweep_override():
+            raise InputError(f"{override.input_line}: {hint}")
 
 
 def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any]) -> None:
@@ -365,7 +382,7 @@ def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any]) -> None
         key = override.key_or_group
         if key in GROUPS or key in known or any(other.startswith(f"{key}.") for other in known):
             continue
-        close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+        close = difflib.get_close_matches(key, [*GROUPS, *known], n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(close)}?" if close else "see train.py --cfg for all of them"
         raise InputError(f"unknown option {key!r}; {hint}")
 

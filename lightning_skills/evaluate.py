@@ -20,27 +20,38 @@ from lightning_skills.trained import Trained
 
 PROTOCOL = ("episodes", "seed", "explore")
 """Options of the run's ``evaluation`` that may be others here."""
-OPTIONS = {**dict.fromkeys(PROTOCOL, ""), "checkpoint": "", "record_video": "false", "out": "evaluation", "uri": ""}
+OPTIONS = {
+    **dict.fromkeys(PROTOCOL, ""),
+    "checkpoint": "",
+    "record_video": "false",
+    "out": "evaluation",
+    "overwrite": "false",
+    "uri": "",
+}
+NUMBERS = "evaluation.json"
 
 
 def main(words: Sequence[str]) -> int:
     """The command: a run's folder or a model, and ``key=value`` options, also of the env; returns the exit status.
 
     Raises:
-        InputError: if an option is wrong, there is no such policy, or the env cannot be filmed.
+        InputError: if an option is wrong, there is no such policy, the env cannot be filmed, or there is an evaluation
+            already.
     """
     options, places = options_and_places([word for word in words if not word.startswith("env.")], OPTIONS)
     changed = [f"evaluation.{key}={options[key]}" for key in PROTOCOL if options[key]]
     changed += [word for word in words if word.startswith("env.")]
-    video = _video(options["record_video"], Path(options["out"]))
+    out = Path(options["out"])
+    video = _video(options["record_video"], out)
+    _check_free(out / NUMBERS, options["overwrite"])
     quiet()
     policy = trained.load(one_place(places), changed, options["uri"] or None, options["checkpoint"] or None)
     env = policy.pipeline.probe
     if video is not None and env.film(env.observe()["observation"][:1]) is None:
         raise InputError(f"env {policy.run.env.name!r} cannot be filmed; leave out record_video")
-    out = report.make_folder(Path(options["out"]))
+    report.make_folder(out)
     rollouts = final(policy.module, policy.pipeline.worlds, policy.run.config.evaluation)
-    (out / "evaluation.json").write_text(json.dumps(_numbers(policy, rollouts), indent=2))
+    (out / NUMBERS).write_text(json.dumps(_numbers(policy, rollouts), indent=2))
     (out / "episodes.csv").write_text(report.csv_table(_episodes(rollouts)))
     if video is not None:
         report.film(env, rollouts.trajectories[int(np.argmax(rollouts.returns))], video)
@@ -54,6 +65,14 @@ def _video(word: str, out: Path) -> Path | None:
     if Path(word).suffix != ".gif":
         raise InputError(f"record_video={word}: write true, or a path that ends in .gif")
     return Path(word)
+
+
+def _check_free(numbers: Path, overwrite: str) -> None:
+    """Raise InputError where the numbers of another evaluation would be lost, unless that is wanted."""
+    if overwrite not in ("true", "false"):
+        raise InputError(f"overwrite={overwrite}: write true or false")
+    if overwrite == "false" and numbers.exists():
+        raise InputError(f"{numbers.parent} holds an evaluation; give out=FOLDER, or overwrite=true")
 
 
 def _numbers(policy: Trained, rollouts: Rollouts) -> dict[str, object]:
@@ -91,7 +110,7 @@ def _table(policy: Trained, rollouts: Rollouts, out: Path, video: Path | None) -
         ("return", f"{metrics['eval/return']:.2f}"),
         ("success", f"{metrics['eval/success']:.0%}"),
         ("episode frames", f"{metrics['eval/episode_frames']:.1f}"),
-        ("numbers", f"{out / 'evaluation.json'}, {out / 'episodes.csv'}"),
+        ("numbers", f"{out / NUMBERS}, {out / 'episodes.csv'}"),
         *films,
     ]
 

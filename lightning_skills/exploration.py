@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lightning_skills import config, report
-from lightning_skills.command import options_and_places
+from lightning_skills.command import Tolerance, options_and_places
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts, rollout
 from lightning_skills.evaluation.statistics import describe
@@ -45,19 +45,29 @@ def main(words: Sequence[str]) -> int:
     """The command: runs of one task, or folders above them, and ``key=value`` options; returns the exit status.
 
     Raises:
-        InputError: if an option is wrong, there is no run, runs are of several tasks, or :func:`explore` cannot.
+        InputError: if an option is wrong, or runs are of several tasks. A run that is bad is said and left out.
     """
     options, places = options_and_places(words, OPTIONS)
     if not options["frames"].isdecimal() or not int(options["frames"]):
         raise InputError(f"frames={options['frames']}: must be a positive number of env frames")
-    groups = group_runs(find_runs(places))
+    skip = Tolerance()
+    groups = group_runs(find_runs(places, skip))
     tasks = sorted({group.task for group in groups})
     if len(tasks) > 1:
         raise InputError(f"these runs are of several tasks ({', '.join(tasks)}); explore one at a time")
-    runs = [(str(group), config.restore(each.folder)) for group in groups for each in group.runs]
+    if not groups:
+        return skip.status
     out = report.make_folder(Path(options["out"]))
     quiet()
-    found = [each for label, run in runs for each in explore(run, int(options["frames"]), label)]
+    found: list[Exploration] = []
+    explored: list[config.Run] = []
+    for label, folder in [(str(group), each.folder) for group in groups for each in group.runs]:
+        with skip():
+            run = config.restore(folder)
+            found += explore(run, int(options["frames"]), label)
+            explored.append(run)
+    if not found:
+        return skip.status
     table = report.markdown_table(summarise(found))
     (out / "table.md").write_text(f"{table}\n")
     (out / "table.csv").write_text(report.csv_table([per_seed(each) for each in found]))
@@ -65,9 +75,9 @@ def main(words: Sequence[str]) -> int:
     drawn = [
         (f"{label}: {each.visited[0]} places", each.rollouts.trajectories) for label, each in sorted(first.items())
     ]
-    pictured = report.trajectory_panels(Pipeline(runs[0][1]).probe, drawn, out / "paths.png")
+    pictured = report.trajectory_panels(Pipeline(explored[0]).probe, drawn, out / "paths.png")
     print(f"{table}\n\nlook at  {out / 'paths.png' if pictured else out / 'table.csv'}")
-    return 0
+    return skip.status
 
 
 def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
@@ -84,13 +94,14 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
     Raises:
         InputError: if the run has no online phase, what that needs is not trained, or its environment has no places.
     """
-    phases = [phase for phase in run.method.phases if phase.data == "online"]
+    phases = [phase for phase in run.method.phases if phase.acts]
     if not phases:
-        raise InputError(f"method {run.method.name!r} has no online phase to explore with")
+        raise InputError(f"{run.directory}: method {run.method.name!r} has no online phase to explore with")
     pipeline = Pipeline(run)
     env, module = pipeline.probe, pipeline.module(phases[0])
     if env.visited([env.observe()["observation"]]) is None:
-        raise InputError(f"env {run.env.name!r} has no places to count; look at the evaluation's return instead")
+        hint = "look at the evaluation's return instead"
+        raise InputError(f"{run.directory}: env {run.env.name!r} has no places to count; {hint}")
     episodes = max(1, round(frames / env.info.horizon))
     found = []
     for policy, name in module.explorers().items():

@@ -35,7 +35,7 @@ from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
 from lightning_skills.rows import Rows
 from lightning_skills.run_folder import check_folder, claim_folder
-from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status, unregistered
+from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status, check, unregistered
 
 MAX_WORLDS = 100
 """Of a meta-training phase, by default."""
@@ -92,6 +92,10 @@ class Pipeline:
                 self._register_late()
             return
         with self._ranks.zero_first():
+            if self._config.logging.mlflow and self._ranks.zero:
+                check(self._config.logging.tracking_uri, self._config.logging.experiment, Path(self._config.runs_dir))
+            if any(phase.acts for phase in left):
+                self.probe.get_state()  # an environment whose state cannot be saved says so now, not at a checkpoint
             dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
             # Bad input shows while the first phase is built; only then is anything written.
             ready: Built | None = self._build(left[0], dataset)

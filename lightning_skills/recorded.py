@@ -4,7 +4,8 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 from lightning_skills.errors import InputError
 
 Row = Mapping[str, str]
+Skip = Callable[[], AbstractContextManager[None]]
+"""Makes a context that may swallow an InputError, so that what is bad is left out."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +83,21 @@ class RecordedRun:
         return f"{last['phase']}, {number(last[counter]):,.0f}{of} {counter.replace('_', ' ')}"
 
 
-def find_runs(places: Sequence[Path]) -> list[RecordedRun]:
+def find_runs(places: Sequence[Path], skip: Skip = nullcontext) -> list[RecordedRun]:
     """Read the runs that lie at or below some folders, each once, sorted by folder.
 
     Args:
         places: Folders of runs, or any folders above them.
+        skip: Every place and every run is read within such a context; by default the first bad one ends it all.
 
     Raises:
         InputError: if a place is no folder or has no run, or a run cannot be read.
     """
     found: dict[Path, RecordedRun] = {}
     for place in places:
-        if not place.is_dir():
-            raise InputError(f"{place} is no folder; give runs, or folders that hold some")
-        runs = {run.folder.resolve(): run for run in _runs_below(place)}
-        if not runs:
-            raise InputError(f"no run at {place} or below it; a run's folder holds a config.yaml")
-        found |= {folder: run for folder, run in runs.items() if folder not in found}
+        with skip():
+            for run in _runs_below(place, skip):
+                found.setdefault(run.folder.resolve(), run)
     return [found[folder] for folder in sorted(found)]
 
 
@@ -135,12 +136,23 @@ def number(cell: str | None) -> float:
     return float(cell) if cell else math.nan
 
 
-def _runs_below(place: Path) -> Iterator[RecordedRun]:
+def _runs_below(place: Path, skip: Skip) -> list[RecordedRun]:
+    if not place.is_dir():
+        raise InputError(f"{place} is no folder; give runs, or folders that hold some")
+    runs, skipped = [], False
     for folder, below, files in os.walk(place):
-        run = _read_run(Path(folder)) if "config.yaml" in files else None
-        if run is not None:
-            below.clear()  # checkpoints may be many
-            yield run
+        if "config.yaml" not in files:
+            continue
+        with skip():
+            run = _read_run(Path(folder))
+            if run is not None:
+                runs.append(run)
+                below.clear()  # checkpoints may be many
+            continue
+        skipped = True
+    if not runs and not skipped:
+        raise InputError(f"no run at {place} or below it; a run's folder holds a config.yaml")
+    return runs
 
 
 def _read_run(folder: Path) -> RecordedRun | None:

@@ -41,6 +41,7 @@ FIRST_COLUMNS = ("phase", "env_frames", "updates", "wall_s")
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100
 PARAM_LENGTH, DIGEST_LENGTH = 6000, 36
 """Limits of MLflow."""
+HINT = "start it, give another tracking URI, or set logging.mlflow=false"
 BUFFERED_METRICS = 100_000
 """Values kept while the server is away; the oldest go first, and all of them are in the CSV."""
 LONGEST_PAUSE = 300.0
@@ -124,6 +125,26 @@ def _replace(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
+def check(tracking_uri: str | None, experiment: str, runs_dir: Path) -> None:
+    """Make sure that MLflow can be used, before a run is begun; a database that is not there yet is the run's to make.
+
+    Args:
+        tracking_uri: As for :meth:`MLflowTracker.open`, like the others.
+        experiment: MLflow experiment.
+        runs_dir: Folder of all training runs.
+
+    Raises:
+        InputError: if it cannot.
+    """
+    uri = locate(tracking_uri, runs_dir)
+    file = database(uri)
+    if file is None or file.is_file():
+        with reached(uri, HINT), _database_lock(uri):
+            from mlflow.tracking import MlflowClient
+
+            MlflowClient(uri).get_experiment_by_name(experiment)
+
+
 class MLflowTracker:
     """The MLflow runs of one training run: a parent, and nested in it one run per phase.
 
@@ -172,7 +193,7 @@ class MLflowTracker:
             InputError: if MLflow cannot be used there.
         """
         uri = locate(tracking_uri, runs_dir)
-        with reached(uri, "start it, give another tracking URI, or set logging.mlflow=false"):
+        with reached(uri, HINT):
             with _database_lock(uri):
                 server = _Server(uri, experiment, runs_dir.absolute() / "mlartifacts")
             system = SystemMetrics() if system_metrics else None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from lightning_skills import __main__ as cli
 from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
 from lightning_skills.data import trajectories
+from lightning_skills.launch import free_port
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["debug=smoke", "logging=csv", "logging.progress=false"]
@@ -44,10 +46,36 @@ def spirl(tmp_path, *words):
     ]
 
 
-@pytest.mark.parametrize("words", [[], ["-h"], ["report", "--help"], ["data", "generate", "-h"], ["export", "--help"]])
-def test_every_command_can_be_asked_for_help(words, capsys):
+@pytest.mark.parametrize(
+    ("words", "commands"),
+    [
+        ([], ["methods", "envs", "train", "report", "explore", "evaluate", "export", *["data"] * 5]),
+        (["-h"], ["methods", "envs", "train", "report", "explore", "evaluate", "export", *["data"] * 5]),
+        (["report", "--help"], ["report"]),
+        (["evaluate", "RUN", "-h"], ["evaluate"]),
+        (["envs", "--help"], ["envs"]),
+        (["data", "--help"], ["data"] * 5),
+        (["data", "generate", "-h"], ["data"]),
+    ],
+)
+def test_every_command_can_be_asked_for_help(words, commands, capsys):
     assert cli.main(words) == 0
-    assert "usage: python -m lightning_skills COMMAND" in capsys.readouterr().out
+    usage, *lines = capsys.readouterr().out.splitlines()
+    assert usage == "usage: python -m lightning_skills COMMAND"
+    assert [line.split()[0] for line in lines if re.match(r"  \w", line)] == commands
+
+
+def test_the_help_of_data_generate_lists_its_options(capsys):
+    assert cli.main(["data", "generate", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(option in printed for option in ("env.task=", "env.data.trajectories=", "data_dir=", "debug=smoke"))
+
+
+def test_a_command_without_its_words_is_told_its_own_usage(capsys):
+    assert cli.main(["data", "import"]) == 2
+    said = capsys.readouterr().err
+    assert "minari:ID" in said
+    assert "data validate" not in said
 
 
 def test_help_and_lists(capsys):
@@ -58,6 +86,14 @@ def test_help_and_lists(capsys):
     assert cli.main(["envs"]) == 0
     assert "maze" in capsys.readouterr().out
     assert cli.main(["nonsense"]) == 2
+
+
+def test_who_waits_at_a_terminal_hears_at_once_that_it_starts(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    train(["method=none"])
+    assert capsys.readouterr().err.startswith("starting ...\nerror: unknown method")
+    train(["--cfg"])
+    assert not capsys.readouterr().err
 
 
 def test_cfg_prints_the_resolved_whole(capsys):
@@ -127,6 +163,19 @@ def test_a_folder_with_another_config(tmp_path, capsys):
 )
 def test_bad_words(tmp_path, capsys, words, message):
     refused(capsys, [*words, *QUICK, f"runs_dir={tmp_path / 'runs'}"], message)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_server_that_is_away_leaves_no_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    words = ["method=reward_weighted", "env=target", "debug=smoke", "logging.progress=false"]
+    refused(capsys, [*words, f"runs_dir={tmp_path / 'runs'}"], "MLflow cannot be used at")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_env_whose_state_cannot_be_saved_leaves_no_folder(tmp_path, capsys):
+    words = ["method=sac", "env=gymnasium", "env.task=Pendulum-v1", *QUICK, f"runs_dir={tmp_path / 'runs'}"]
+    refused(capsys, words, "its state cannot be saved")
     assert not (tmp_path / "runs").exists()
 
 
@@ -231,9 +280,9 @@ def test_a_signal_stops_after_a_checkpoint_and_the_same_command_goes_on(tmp_path
     os.kill(process.pid, signum)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 128 + signum
-    assert (
-        errors.rstrip("\n").split("\n")[-1].startswith(f"stopped by {signal.Signals(signum).name} after a checkpoint")
-    )
+    assert errors.count("stopping: writing a checkpoint ...") == 1
+    stopped = rf"stopped by {signal.Signals(signum).name} after a checkpoint at [\d,]+ env frames of phase 'policy'; .*"
+    assert re.fullmatch(stopped, errors.rstrip("\n").split("\n")[-1])
     assert not list(folder.rglob("updates_*.tmp"))
     capsys.readouterr()
     assert train([*words, "logging.progress=false"]) == 0

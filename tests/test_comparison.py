@@ -354,3 +354,12 @@ def test_a_report_loads_no_torch(tmp_path):
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert output.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_bad_folder_is_named_and_the_others_are_compared(tmp_path, capsys):
+    good = write_run(tmp_path, seed=0, evaluations=[(100, 1.0, 0.0)], final=(1.0, 0.0))
+    assert cli.main(["report", str(tmp_path / "none"), str(good), f"out={tmp_path / 'out'}"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"error: {tmp_path / 'none'} is no folder; give runs, or folders that hold some\n"
+    assert "| spirl" in captured.out
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == FILES

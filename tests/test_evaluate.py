@@ -32,7 +32,7 @@ def maze(tmp_path_factory):
 
 
 def evaluated(place, out, *words):
-    assert main.main(["evaluate", str(place), f"out={out}", *words]) == 0
+    assert main.main(["evaluate", str(place), f"out={out}", "overwrite=true", *words]) == 0
     return json.loads((out / "evaluation.json").read_text())
 
 
@@ -87,6 +87,18 @@ def test_no_film_unless_it_is_asked_for(maze, tmp_path):
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["episodes.csv", "evaluation.json"]
 
 
+def test_an_evaluation_is_overwritten_only_where_that_is_wanted(maze, tmp_path, capsys):
+    words = ["evaluate", str(maze), f"out={tmp_path}", "episodes=1"]
+    assert main.main(words) == 0
+    before = (tmp_path / "evaluation.json").read_bytes()
+    capsys.readouterr()
+    assert main.main([*words, "seed=3"]) == 2
+    assert "holds an evaluation; give out=FOLDER, or overwrite=true" in capsys.readouterr().err
+    assert (tmp_path / "evaluation.json").read_bytes() == before
+    assert main.main([*words, "seed=3", "overwrite=true"]) == 0
+    assert json.loads((tmp_path / "evaluation.json").read_text())["seed"] == 3
+
+
 def test_a_run_stays_as_it_was(maze, tmp_path):
     before = {file: file.stat().st_mtime_ns for file in maze.rglob("*")}
     evaluated(maze, tmp_path / "out", "env.task=spirl40", "episodes=1")
@@ -98,13 +110,14 @@ def test_a_run_stays_as_it_was(maze, tmp_path):
     [
         (["episodes=0"], "evaluation.episodes"),
         (["episodes=many"], "evaluation.episodes"),
-        (["seed=1,2"], "one value of evaluation.seed"),
+        (["seed=1,2"], "evaluation.seed=1,2: give one value"),
         (["explore=maybe"], "evaluation.explore"),
         (["episode=3"], "episodes"),
         (["env.task=nowhere"], "has no task 'nowhere'"),
         (["env.radios=1"], "env.radius"),
         (["record_video=film.mp4"], ".gif"),
         (["there=1"], "there"),
+        (["overwrite=yes"], "overwrite=yes: write true or false"),
         (["somewhere"], "one run"),
     ],
 )

@@ -106,6 +106,23 @@ def test_the_command_writes_tables_and_a_picture(runs, tmp_path, capsys):
     assert (tmp_path / "out" / "paths.png").stat().st_size > 10_000
 
 
+def test_a_bad_run_is_named_and_the_others_are_explored(runs, tmp_path, capsys):
+    good = runs / "spirl" / "maze-small20" / "smoke" / "seed0"
+    untrained = tmp_path / "runs" / good.relative_to(runs)
+    untrained.mkdir(parents=True)
+    config_yaml = (good / "config.yaml").read_text()
+    (untrained / "config.yaml").write_text(config_yaml.replace("seed: 0\nname", "seed: 1\nname"))
+    untrained = untrained.rename(untrained.with_name("seed1"))
+    words = [str(tmp_path / "none"), str(untrained), str(good), "frames=60", f"out={tmp_path / 'out'}"]
+    assert main.main(["explore", *words]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / 'none'} is no folder" in first
+    assert f"there is none at {untrained}" in second
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    assert [row["seed"] for row in rows] == ["0", "0"]
+    assert (tmp_path / "out" / "paths.png").exists()
+
+
 def test_runs_of_several_tasks_are_refused(runs, tmp_path, capsys):
     other = tmp_path / "spirl" / "maze-spirl40" / "smoke" / "seed0"
     other.mkdir(parents=True)

@@ -137,6 +137,7 @@ def test_a_signal_stops_all_ranks_after_one_checkpoint(tmp_path):
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in errors
+    assert errors.count("stopping: writing a checkpoint") == errors.count("stopped by SIGTERM") == 1
     assert not list(tmp_path.rglob("updates_*.tmp"))
     checkpoint = newest(next(tmp_path.glob("*/*/*/seed0/checkpoints/policy")))
     assert {path.name for path in checkpoint.glob("rank_*")} == {"rank_0", "rank_1"}

@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -66,6 +67,26 @@ def test_a_damaged_run_is_named_in_one_line(tmp_path, file, content):
     with pytest.raises(InputError, match="seed0") as error:
         find_runs([tmp_path])
     assert "\n" not in str(error.value)
+
+
+def test_what_is_bad_may_be_skipped(tmp_path):
+    said = []
+
+    @contextmanager
+    def skip():
+        try:
+            yield
+        except InputError as error:
+            said.append(str(error))
+
+    good, damaged = write_run(tmp_path / "runs", seed=0), write_run(tmp_path / "runs", seed=1)
+    alone = write_run(tmp_path / "alone")
+    for folder in (damaged, alone):
+        (folder / "config.yaml").write_text("method: [")
+    found = find_runs([tmp_path / "away", tmp_path / "runs", alone], skip)
+    assert [run.folder for run in found] == [good]
+    assert len(said) == 3
+    assert all(str(place) in text for place, text in zip((tmp_path / "away", damaged, alone), said, strict=True))
 
 
 def test_a_summary_holds_if_the_run_stopped_there(tmp_path):

@@ -5,6 +5,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from envs import batch as backends
 from envs.batch import GymnasiumBatch, MuJoCoBatch
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.errors import InputError
@@ -144,3 +145,10 @@ def test_what_cannot_be_batched_is_said():
         GymnasiumBatch("Pendulum-v1", [0]).get_state()
     with pytest.raises(InputError, match="unknown gymnasium id"):
         GymnasiumBatch("Hoper-v5", [0], horizon=5)
+
+
+def test_what_mujoco_warns_of_is_said_once(capfd):
+    backends._warn.cache_clear()
+    for _ in range(2):
+        GymnasiumBatch("HalfCheetah-v4", [0, 1, 2])
+    assert capfd.readouterr().err.count("'settotalmass' is deprecated") == 1
