@@ -94,7 +94,7 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
     Raises:
         InputError: if the run has no online phase, what that needs is not trained, or its environment has no places.
     """
-    phases = [phase for phase in run.method.phases if phase.acts]
+    phases = [phase for phase in run.method.phases if phase.data == "online"]
     if not phases:
         raise InputError(f"{run.directory}: method {run.method.name!r} has no online phase to explore with")
     pipeline = Pipeline(run)
