@@ -1,7 +1,7 @@
 """Batched environments as gymnasium environments, single and vectorised, for use by other libraries.
 
-Importing this module registers ``lightning_skills/Maze-v1``, ``Blocks-v1`` and ``Kitchen-v1``; keyword arguments are
-the options of the environment::
+Importing this module registers ``lightning_skills/Maze-v1``, ``Blocks-v1``, ``Kitchen-v1`` and ``Locomotion-v1``;
+keyword arguments are the options of the environment::
 
     import gymnasium
     import envs.gymnasium_adapters
@@ -152,7 +152,7 @@ def make_vector(env: str, num_envs: int, **options: Any) -> BatchVectorEnv:
     return BatchVectorEnv(_factory(env, options), num_envs)
 
 
-for _env in ("maze", "blocks", "kitchen"):
+for _env in ("maze", "blocks", "kitchen", "locomotion"):
     gymnasium.register(
         id=f"lightning_skills/{_env.capitalize()}-v1",
         entry_point="envs.gymnasium_adapters:make_single",
