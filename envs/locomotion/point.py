@@ -27,7 +27,7 @@ class PointEnv(BatchEnv):
     ``point-robot`` starts anywhere in the square of side 2 around the origin and pays minus the distance to the goal.
     ``sparse-point-robot`` starts at the origin and pays one minus the distance within :data:`RADIUS`, else 0; that
     is a success, which the other does not know. PEARL's critic learns from the dense reward there, its encoder from the
-    sparse one. ``reward`` is one of them; the dense one of the last step is always in ``dense_reward``.
+    sparse one: ``reward`` is one of them, and the dense one of the last step is observed as ``"dense_reward"``.
 
     Args:
         pursued: The tasks, all of one family.
@@ -46,12 +46,13 @@ class PointEnv(BatchEnv):
         names: TaskDistribution | None = None,
     ) -> None:
         super().__init__(seeds)
-        self.info = EnvInfo({"observation": (2,)}, action_dim=2, horizon=horizon, tasks=names)
+        self._name = pursued[0].family
+        second = {"dense_reward": (1,)} if self._name == SPARSE else {}
+        self.info = EnvInfo({"observation": (2,), **second}, action_dim=2, horizon=horizon, tasks=names)
         self.position = np.zeros((self.num_worlds, 2))
         self.dense_reward = np.zeros(self.num_worlds)
         """``[N]``, minus the distance to the goal after each world's last step; 0 before its first."""
         self._goals = np.array([task.goal for task in pursued])
-        self._name = pursued[0].family
         self._pays_dense = dense or self._name == DENSE
         self.reset()
 
@@ -72,7 +73,8 @@ class PointEnv(BatchEnv):
         return reward, np.zeros(len(worlds), dtype=bool), inside & (self._name == SPARSE)
 
     def _observe(self) -> Observation:
-        return {"observation": self.position.astype(np.float32)}
+        observed = {"observation": self.position, "dense_reward": self.dense_reward[:, None]}
+        return {key: observed[key].astype(np.float32) for key in self.info.observation_shapes}
 
     def _get_state(self) -> State:
         return {"position": self.position.copy(), "dense_reward": self.dense_reward.copy()}

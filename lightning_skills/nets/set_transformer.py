@@ -35,8 +35,8 @@ class Attention(nn.Module):
     def pool(self, queries: Tensor, keys: Tensor) -> Tensor:
         """The same for a few queries ``[N, queries]`` that all sets share, and many keys ``[G, M, keys]``.
 
-        Keys and values are linear in the elements. So queries are taken through the map of the keys instead (whose bias
-        no softmax sees), and the map of the values is applied to what is pooled: no element is projected.
+        Keys and values are linear in the elements. So queries are taken through the map of the keys instead, and the
+        map of the values is applied to what is pooled: no element is projected.
         """
         q = self.query(queries)
         heads, width = q.unflatten(-1, (HEADS, -1)), q.shape[-1]

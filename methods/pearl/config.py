@@ -14,6 +14,7 @@ class PearlOptions:
     """Options of :class:`methods.pearl.module.PearlModule`; the defaults are the code's."""
 
     embedding_dim: int = at_least(1, 5)
+    task_blind: bool = False  # every embedding is 0: nothing is known of a task, for comparison
     encoder_layers: int = at_least(1, 3)  # hidden layers of the task encoder
     encoder_width: int = at_least(1, 200)
     layers: int = at_least(1, 3)  # hidden layers of policy, critics and value

@@ -76,14 +76,20 @@ class PearlModule(MetaTrainModule):
     @torch.no_grad()
     def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
         """A sample ``[n, d]`` from the prior, from the posterior of a sampled context, or of "all" of the context."""
-        embedding = torch.randn(len(tasks), self.options.embedding_dim)
-        if given == "context":
+        if self.options.task_blind:
+            return self.initial_state(len(tasks))
+        if given == "prior":
+            embedding = torch.randn(len(tasks), self.options.embedding_dim)
+        elif given == "context":
             context = memory.sample(tasks, self.options.context_size, "context")
-            embedding = self.encoder(self._context(context).to(self.device)).rsample().cpu()
-        if given == "all":
-            contexts = [self._context(memory.all(task, "context")).to(self.device) for task in tasks.tolist()]
-            embedding = torch.stack([self.encoder(context).rsample().cpu() for context in contexts])
+            embedding = self._embedding(context)
+        else:
+            embedding = torch.stack([self._embedding(memory.all(task, "context")) for task in tasks.tolist()])
         return TensorDict({"embedding": embedding}, batch_size=[len(tasks)])
+
+    def _embedding(self, context: TensorDict) -> Tensor:
+        """A sample ``[..., d]`` of the posterior of a context ``[..., N]``."""
+        return self.encoder(self._context(context).to(self.device)).rsample().cpu()
 
     @torch.no_grad()
     def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
@@ -171,7 +177,7 @@ class PearlModule(MetaTrainModule):
         """One step on ``context_0`` ``[T, N]`` and ``transitions`` ``[T, B]`` of T tasks."""
         options, transitions = self.options, batch["transitions"]
         posterior = self.encoder(self._context(batch["context_0"]))
-        embedding = posterior.rsample()[:, None].expand(-1, options.batch_size, -1)
+        embedding = (posterior.rsample() * (not options.task_blind))[:, None].expand(-1, options.batch_size, -1)
         state, following = transitions["observation"], transitions["next"]
         known = torch.cat([state, embedding], dim=-1)
         with torch.no_grad():
