@@ -65,6 +65,20 @@ class FusedAdam(torch.optim.Adam):
         return state
 
 
+class GrowingAdam(FusedAdam):
+    """Adam whose parameters never become smaller: gradients that would make them so count as zero.
+
+    For multipliers of constraints that are only ever tightened.
+    """
+
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """One step."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad.clamp_(max=0.0)
+        return super().step(closure)
+
+
 def laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
     """The gradient in the parameter's memory layout: the fused kernel walks through both in parallel."""
     same = gradient.stride() == parameter.stride()

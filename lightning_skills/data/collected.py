@@ -71,9 +71,9 @@ class CollectedData(LightningDataModule, ABC):
         keys = ("reward", "success", "frames", "done")
         self.episodes.add(*(step["next"][key].squeeze(1).numpy() for key in keys))
 
-    def count(self, frames: np.ndarray) -> None:
-        """Add transitions, of so many primitive frames each ``[n]``, to the counters of all ranks."""
-        sums = total(torch.tensor([int(frames.sum()), len(frames)])).tolist()
+    def count(self, frames: np.ndarray, counted: bool = True) -> None:
+        """Add transitions, of so many primitive frames each ``[n]``, or their frames alone, to all ranks' counters."""
+        sums = total(torch.tensor([int(frames.sum()), len(frames) * counted])).tolist()
         self.module.env_frames += sums[0]
         self.module.transitions += sums[1]
 

@@ -79,7 +79,7 @@ class TaskData(CollectedData):
         for view in collect.clear:
             self.memory.views[view].clear(tasks)
         frames = [self._keep(step, collect.into) for step in self._tasks.run(collect, tasks)]
-        self.count(np.concatenate([np.zeros(0, dtype=np.int64), *frames]))
+        self.count(np.concatenate([np.zeros(0, dtype=np.int64), *frames]), collect.counted)
 
     def _keep(self, step: TensorDictBase, into: tuple[str, ...]) -> np.ndarray:
         """Store the transitions of worlds that do not stand still; returns their frames ``[n]``."""

@@ -21,6 +21,7 @@ from lightning_skills.nets.step_policy import StepPolicy
 from lightning_skills.ranks import averages
 
 Metrics = dict[str, Tensor]
+COUNTERS = ("env_frames", "transitions", "digested", "updates")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class CollectEpisodes:
         explore: Whether it samples.
         into: Names of the views they go to.
         clear: Names of the views that forget these tasks before.
+        counted: Whether they are among the module's ``transitions``; a warm-up need not be. Their frames always count.
     """
 
     tasks: tuple[int, ...]
@@ -78,6 +80,7 @@ class CollectEpisodes:
     explore: bool = True
     into: tuple[str, ...] = ()
     clear: tuple[str, ...] = ()
+    counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ class PhaseModule(LightningModule, ABC):
     evaluation, logging and distribution over ranks are the framework's.
 
     Counters are part of the module's state, so they are saved with it: ``env_frames`` (primitive environment steps over
-    all ranks, the x-axis of every curve), ``transitions`` (collected by this phase over all ranks) and ``updates``.
+    all ranks, the x-axis of every curve), ``transitions`` (collected by this phase over all ranks), ``digested``
+    (how many of these there were at the last update) and ``updates``.
     """
 
     def __init__(self, context: PhaseContext) -> None:
@@ -145,18 +149,18 @@ class PhaseModule(LightningModule, ABC):
         self._frozen: list[nn.Module] = []
         self.env_frames = 0
         self.transitions = 0
+        self.digested = 0
         self.updates = 0
         self.logged: Metrics = {}
 
     def get_extra_state(self) -> dict[str, int]:
         """The counters, for ``state_dict``."""
-        return {"env_frames": self.env_frames, "transitions": self.transitions, "updates": self.updates}
+        return {name: getattr(self, name) for name in COUNTERS}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Inverse of :meth:`get_extra_state`."""
-        self.env_frames, self.transitions, self.updates = (
-            state[name] for name in ("env_frames", "transitions", "updates")
-        )
+        for name in COUNTERS:
+            setattr(self, name, state[name])
 
     @abstractmethod
     def plan(self) -> Sequence[Instruction]:
@@ -274,6 +278,7 @@ class PhaseModule(LightningModule, ABC):
         """Lightning's hook: one update."""
         metrics = self.update(batch)
         self.updates += 1
+        self.digested = self.transitions
         self.logged = metrics
 
     def step(
