@@ -12,7 +12,7 @@ Metrics = dict[str, Tensor]
 
 def critic_target(reward: Tensor, terminated: Tensor, next_value: Tensor, scale: float, discount: float) -> Tensor:
     """What critics are to predict ``[T, B]``; all arguments ``[T, B]``. It carries no gradient."""
-    return (scale * reward + discount * (~terminated) * next_value).detach()
+    return (scale * reward + discount * (next_value * ~terminated)).detach()
 
 
 def critic_loss(values: Tensor, target: Tensor) -> tuple[Tensor, Metrics]:

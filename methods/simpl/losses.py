@@ -21,7 +21,7 @@ def target(reward: Tensor, terminated: Tensor, next_value: Tensor, penalty: Tens
         penalty: The clipped divergence from the prior there, times alpha ``[G, B]``.
         discount: Per skill.
     """
-    return (reward + discount * (~terminated) * (next_value - penalty)).detach()
+    return (reward + discount * ((next_value - penalty) * ~terminated)).detach()
 
 
 def critic_loss(values: Tensor, goal: Tensor) -> tuple[Tensor, Metrics]:
