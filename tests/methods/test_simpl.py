@@ -95,7 +95,7 @@ def test_an_embedding_begins_near_the_prior():
     assert (posterior.log_std.abs() < 0.3).all()
 
 
-@pytest.mark.parametrize("divergence", [3.0, 1.0])
+@pytest.mark.parametrize("divergence", [3.0, 0.2])
 def test_multipliers_grow_while_too_much_diverges_and_never_shrink(divergence):
     module = made()
     before = module.large_alpha().item()
@@ -124,10 +124,8 @@ def written_out(module, data):
     options, after = module.options, data["transitions", "next"]
     names = ("encoder", "policy", "critics", "target_critics")
     encoder, policy, critics, targets = (copy.deepcopy(getattr(module, name)) for name in names)
-    adam = {
-        name: torch.optim.Adam(each.parameters(), lr=options.lr)
-        for name, each in zip(names, (encoder, policy, critics))
-    }
+    learners = {"encoder": encoder, "policy": policy, "critics": critics}
+    descent = {name: torch.optim.SGD(each.parameters(), lr=0.1) for name, each in learners.items()}
     posteriors = []
     for context in (data["context_0"], data["context_1"]):
         following = context["next"]
@@ -163,13 +161,13 @@ def written_out(module, data):
     kls = [(0.5 * ((2 * p.log_std).exp() + p.mean**2 - 1) - p.log_std).sum() for p in posteriors]
     loss = loss + sum(w.detach() * kl for w, kl in zip(weights, kls, strict=True)) / len(kls)
     loss.backward()
-    adam["critics"].step()
-    adam["encoder"].step()
+    descent["critics"].step()
+    descent["encoder"].step()
     known = torch.cat([now["observation"], e.detach(), skill], -1)
     smallest = torch.minimum(*(plain(each, known).squeeze(-1) for each in critics))
-    adam["policy"].zero_grad()
+    descent["policy"].zero_grad()
     (alpha.detach() * divergence - smallest).mean().backward()
-    adam["policy"].step()
+    descent["policy"].step()
     with torch.no_grad():
         for follower, leader in zip(targets.parameters(), critics.parameters(), strict=True):
             follower += options.tau * (leader - follower)
@@ -177,7 +175,10 @@ def written_out(module, data):
 
 
 def test_an_update_is_the_authors():
-    module = made()
+    """By plain gradient descent: Adam's first step hardly depends on a gradient's size."""
+    module = made(divergence_clip=0.02, large_embedding_weight=0.1)
+    with torch.no_grad():
+        module.large_lambda.parameter += torch.arange(6.0)
     data = batch(module).double()
     module = module.double()
     for part in (data["transitions"], data["context_0"], data["context_1"]):
@@ -186,6 +187,8 @@ def test_an_update_is_the_authors():
     torch.manual_seed(5)
     expected = written_out(module, data)
     torch.manual_seed(5)
+    for name in ("critic_optimizer", "actor_optimizer"):
+        setattr(module, name, torch.optim.SGD(getattr(module, name).param_groups[0]["params"], lr=0.1))
     module.update(data)
     for name, network in expected.items():
         found = dict(getattr(module, name).named_parameters())
