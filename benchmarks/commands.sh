@@ -8,6 +8,12 @@ cd "$(dirname "$0")/.."
 python train.py -m method=spirl,sac env=maze env.task=small20 seed=0,1,2
 python -m benchmarks.collect runs benchmarks/results/maze_small20
 
+# docs/methods/spirl.md, "Where the prior leads": rollouts of priors in the paper's maze, seeds 0-2.
+python train.py -m experiment=spirl_maze phase=skills seed=0,1,2
+python train.py -m experiment=spirl_maze_flat_prior phase=prior seed=0,1,2
+python -m lightning_skills explore runs/spirl/maze-spirl40/spirl_maze runs/flat_prior/maze-spirl40/spirl_maze_flat_prior
+cp exploration/table.csv benchmarks/results/maze40_exploration/prior_rollouts.csv
+
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
 python -m benchmarks.throughput --threads 2
