@@ -15,7 +15,7 @@ SEGMENT = 4096
 
 
 class Replay:
-    """Ring buffer of transitions, sampled uniformly with replacement.
+    """Ring buffer of transitions, sampled uniformly with replacement. Memory grows with what it holds.
 
     Args:
         capacity: Transitions kept.
@@ -24,13 +24,14 @@ class Replay:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.written = 0
-        self._storage = LazyTensorStorage(capacity)
+        self._storage = LazyTensorStorage(min(SEGMENT, capacity))
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)
 
     def extend(self, transitions: TensorDict) -> None:
         """Append transitions ``[n]``, overwriting the oldest ones of a full buffer."""
+        self._make_room(min(self.written + len(transitions), self.capacity))
         self.written += max(0, len(transitions) - self.capacity)
         newest = transitions[-self.capacity :]
         room = self.capacity - self.written % self.capacity
@@ -39,6 +40,13 @@ class Replay:
                 first = self.written % self.capacity
                 self._storage.set(slice(first, first + len(part)), part)
                 self.written += len(part)
+
+    def _make_room(self, length: int) -> None:
+        size = self._storage.max_size
+        if length > size:
+            held, self._storage = self._storage, LazyTensorStorage(min(max(length, 2 * size), self.capacity))
+            if len(self):
+                self._storage.set(slice(0, len(self)), held.get(slice(0, len(self))))
 
     def sample(self, batch_size: int) -> TensorDict:
         """A batch ``[batch_size]`` drawn with the global torch generator."""

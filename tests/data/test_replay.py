@@ -84,3 +84,11 @@ def test_a_batch_covers_the_buffer_uniformly():
     counts = torch.bincount(drawn.long(), minlength=10)
     assert counts.min() > 1800
     assert counts.max() < 2200
+
+
+def test_memory_grows_with_what_is_held():
+    buffer = Replay(10_000)
+    for first in range(0, 90, 9):
+        buffer.extend(transitions(first, first + 9))
+    assert buffer.at(torch.arange(90))["observation"].squeeze(1).tolist() == list(range(90))
+    assert 90 <= buffer._storage.max_size < 200
