@@ -82,8 +82,8 @@ def train_and_keep(words, variables, folder):
 
 def load_rows(checkpoints):
     """The observations in the rank's buffer, or nothing of an offline phase."""
-    replays = getattr(checkpoints._data, "replays", {})
-    return {name: replay._storage.get(slice(0, len(replay)))["observation"] for name, replay in replays.items()}
+    buffers = getattr(checkpoints._data, "buffers", {})
+    return {name: replay._storage.get(slice(0, len(replay)))["observation"] for name, replay in buffers.items()}
 
 
 def test_weights_are_equal_on_all_ranks_and_data_are_not(tmp_path):
