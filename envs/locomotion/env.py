@@ -61,8 +61,7 @@ class LocomotionEnv(MuJoCoBatch):
         self.reset()
 
     def _expanded(self) -> Parameters:
-        distribution = tasks.DISTRIBUTIONS[self._name]
-        return Parameters(self.batch, self.model, len(distribution.train) + len(distribution.test))
+        return Parameters(self.batch, self.model, len(tasks.DISTRIBUTIONS[self._name]))
 
     def _reset(self, worlds: Array) -> None:
         self._randomise(worlds)

@@ -19,10 +19,23 @@ State = dict[str, Array]
 
 @dataclass(frozen=True)
 class TaskDistribution:
-    """Names of tasks to meta-train on and of others to test on."""
+    """Names of tasks to meta-train on and of others to test on; indices count over the former, then over the latter."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.train) + len(self.test)
+
+    @property
+    def train_indices(self) -> tuple[int, ...]:
+        """Of the tasks to train on."""
+        return tuple(range(len(self.train)))
+
+    @property
+    def test_indices(self) -> tuple[int, ...]:
+        """Of the tasks to test on."""
+        return tuple(range(len(self.train), len(self)))
 
 
 @dataclass(frozen=True)

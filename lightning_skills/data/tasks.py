@@ -32,8 +32,7 @@ class TaskActing(Acting):
         self._learner, self._tasks = module, TaskEnv(env, module.skill_execution())
         super().__init__(module, self._tasks, self._begin)
         assert env.info.tasks is not None
-        tasks = len(env.info.tasks.train) + len(env.info.tasks.test)
-        self.memory = TaskReplay(tasks, module.views(), module.capacity())
+        self.memory = TaskReplay(len(env.info.tasks), module.views(), module.capacity())
         self._given = ""
 
     def _begin(self, worlds: np.ndarray) -> TensorDict:

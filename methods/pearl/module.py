@@ -45,7 +45,7 @@ class PearlModule(MetaTrainModule):
         options, env = self.options, context.env
         assert env.tasks is not None
         self.train_tasks = len(env.tasks.train)
-        self.test_tasks = tuple(range(self.train_tasks, self.train_tasks + len(env.tasks.test)))
+        self.test_tasks = env.tasks.test_indices
         seen = env.state_dim + env.action_dim + 1 + env.state_dim * options.next_state_in_context
         self.encoder = GaussianProductEncoder(
             seen, options.embedding_dim, options.encoder_layers, options.encoder_width

@@ -43,8 +43,7 @@ class SimplModule(MetaTrainModule):
         self.options: SimplOptions = context.options
         options, env = self.options, context.env
         assert env.tasks is not None
-        self.train_tasks = tuple(range(len(env.tasks.train)))
-        self.test_tasks = tuple(range(len(self.train_tasks), len(self.train_tasks) + len(env.tasks.test)))
+        self.train_tasks, self.test_tasks = env.tasks.train_indices, env.tasks.test_indices
         self.skills = SkillModel.from_artefact(context.artefacts["skills"])
         self.skill_dim = self.skills.latent_dim
         known = env.state_dim + options.embedding_dim
