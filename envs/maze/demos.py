@@ -3,7 +3,8 @@
 A planner finds a shortest path from a random start to a random goal, a PD controller follows its cells as waypoints,
 each but the goal shifted by a random amount. This is the recipe of the D4RL fork that made the data of SPiRL, SkiMo and
 SiMPL. That code plans by tabular Q-iteration, whose greedy policy is a shortest path too; here a breadth-first search
-serves hundreds of mazes at once, and ties between equally short ways are broken at random. It also asks that the last
+serves hundreds of mazes at once. Among equally short ways it takes, as that code does, the first of its moves: straight
+lines. (Random choices made staircases, and a prior of those turns at every cell.) That code also asks that the last
 displacement be below 0.1 where a waypoint counts as reached; at speed 5 no step is longer, so that is left out.
 """
 
@@ -23,7 +24,7 @@ from lightning_skills.data.workers import in_order
 Array = np.ndarray
 Trajectory = dict[str, Array]
 
-VERSION = 1
+VERSION = 2
 """To be raised with any change here that changes the data."""
 CHUNK = 512
 """Trajectories that are made together, from one seed."""
@@ -41,7 +42,8 @@ REACHED = 0.1
 """Distance at which a waypoint, or the goal, counts as reached."""
 POSITION_GAIN, VELOCITY_GAIN = 10.0, -1.0
 """Of the controller."""
-MOVES = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+MOVES = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])
+"""In the order of D4RL's planner, whose greedy policy takes the first of the best."""
 
 
 def recipe(config: MazeConfig) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _plan(mazes: Array, count: int, rng: np.random.Generator) -> Trips:
     start, goal = _random_cells(~mazes, count, rng), _random_cells(~mazes, count, rng)
     distance = distances(mazes, goal)
     kept = np.flatnonzero(distance[np.arange(count), start[:, 0], start[:, 1]] <= MAX_CELLS)
-    way = shortest_ways(distance[kept], start[kept], rng).astype(np.float64)
+    way = shortest_ways(distance[kept], start[kept]).astype(np.float64)
     shift = rng.uniform(0.0, WAYPOINT_SHIFT, way.shape)
     is_goal = (way == goal[kept][:, None]).all(axis=2, keepdims=True)
     return Trips(mazes if len(mazes) == 1 else mazes[kept], start[kept], np.where(is_goal, way, way - shift))
@@ -151,13 +153,12 @@ def _neighbours(cells: Array) -> Array:
     return beside
 
 
-def shortest_ways(distance: Array, start: Array, rng: np.random.Generator) -> Array:
-    """Walk down the distances, choosing at random among equally short ways.
+def shortest_ways(distance: Array, start: Array) -> Array:
+    """Walk down the distances, taking the first of :data:`MOVES` among equally short ways.
 
     Args:
         distance: ``[n, S, S]`` of :func:`distances`.
         start: ``[n, 2]`` cells from which the goal can be reached.
-        rng: Breaks ties.
 
     Returns:
         ``[n, K, 2]`` cells after the start; each way ends at its goal, which fills up the shorter ones.
@@ -167,8 +168,8 @@ def shortest_ways(distance: Array, start: Array, rng: np.random.Generator) -> Ar
     cell, way = start, []
     for moved in range(max(int(remaining.max(initial=1)), 1)):
         beside = cell[:, None] + MOVES
-        lots = distance[rows[:, None], beside[..., 0], beside[..., 1]] + rng.random((len(start), len(MOVES)))
-        cell = np.where((moved < remaining)[:, None], beside[rows, lots.argmin(axis=1)], cell)
+        best = distance[rows[:, None], beside[..., 0], beside[..., 1]].argmin(axis=1)
+        cell = np.where((moved < remaining)[:, None], beside[rows, best], cell)
         way.append(cell)
     return np.stack(way, axis=1)
 
