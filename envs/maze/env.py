@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from envs.maze import layouts, pictures, tasks
+from envs.maze.camera import follow
 from envs.maze.config import MazeConfig
 from envs.maze.physics import PointMass, free
 from envs.maze.tasks import MazeTask
@@ -27,8 +28,8 @@ class MazeEnv(BatchEnv):
     """N point masses in one maze, with one goal each.
 
     The observation is ``(x, y, vx, vy)``, raw; the action a force in [-1, 1] along each axis. With images there is
-    ``"scene"`` too, ``(x, y one step before, x, y, 0)``, which :class:`envs.maze.images.MazeRenderer` draws; one step
-    before a reset the ball was where it is.
+    ``"scene"`` too, which :class:`envs.maze.images.MazeRenderer` draws; at a reset the camera is above the ball, and one
+    step before everything was where it is.
 
     Args:
         pursued: Layout, starts, goals and rewards; several tasks differ by their goals alone.
@@ -50,13 +51,13 @@ class MazeEnv(BatchEnv):
     ) -> None:
         super().__init__(seeds)
         task = pursued[0]
-        shapes = {"observation": (4,), "scene": (5,)} if images else {"observation": (4,)}
+        shapes = {"observation": (4,), "scene": (9,)} if images else {"observation": (4,)}
         self.info = EnvInfo(shapes, action_dim=2, horizon=task.horizon, tasks=names)
         self.task = task
         self.layout = layouts.named(task.layout)
         self.position = np.zeros((self.num_worlds, 2))
         self.velocity = np.zeros((self.num_worlds, 2))
-        self._before = np.zeros((self.num_worlds, 2))  # positions one step before, kept up for images alone
+        self._frames = np.zeros((self.num_worlds, 2, 4))  # ball and camera before and now, kept up for images alone
         self._physics = physics or PointMass(self.layout[None])
         self._reject_walls = reject_walls
         self._goals = np.array([one.goal for one in pursued], dtype=np.float64)
@@ -72,7 +73,7 @@ class MazeEnv(BatchEnv):
             self.velocity[world] = self.rngs[world].normal(0.0, self.task.velocity_noise, 2)
         for _ in range(self.task.settling_steps):
             self._advance(np.zeros((len(worlds), 2)), worlds)
-        self._before[worlds] = self.position[worlds]
+        self._frames[worlds] = np.tile(self.position[worlds], 2)[:, None]
 
     def _draw_start(self, rng: np.random.Generator) -> Array:
         while True:
@@ -86,9 +87,11 @@ class MazeEnv(BatchEnv):
         )
 
     def _step(self, action: Array, worlds: Array) -> tuple[Array, Array, Array]:
-        if self.renderer is not None:
-            self._before[worlds] = self.position[worlds]
         self._advance(action, worlds)
+        if self.renderer is not None:
+            before = self._frames[worlds, 1]
+            now = np.concatenate([self.position[worlds], follow(before[:, 2:], self.position[worlds])], axis=1)
+            self._frames[worlds] = np.stack([before, now], axis=1)
         to_goal = self.position[worlds] - self._goals[self.task_index[worlds]]
         success = np.hypot(to_goal[:, 0], to_goal[:, 1]) <= self.task.radius
         return self.task.reward * success, success & self.task.terminates, success
@@ -97,17 +100,18 @@ class MazeEnv(BatchEnv):
         observation = {"observation": np.concatenate([self.position, self.velocity], axis=1, dtype=np.float32)}
         if self.renderer is not None:
             layout = np.zeros((self.num_worlds, 1))
-            observation["scene"] = np.concatenate([self._before, self.position, layout], axis=1, dtype=np.float32)
+            frames = self._frames.reshape(self.num_worlds, -1)
+            observation["scene"] = np.concatenate([frames, layout], axis=1, dtype=np.float32)
         return observation
 
     def _get_state(self) -> State:
         state = {"position": self.position.copy(), "velocity": self.velocity.copy()}
-        return state if self.renderer is None else {**state, "before": self._before.copy()}
+        return state if self.renderer is None else {**state, "frames": self._frames.copy()}
 
     def _set_state(self, state: State) -> None:
         self.position, self.velocity = state["position"].copy(), state["velocity"].copy()
         if self.renderer is not None:
-            self._before = state["before"].copy()
+            self._frames = state["frames"].copy()
 
     def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
         """Draw the maze, its goal and the paths of trajectories (each ``[T, 4]``), coloured by time."""

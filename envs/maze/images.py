@@ -1,9 +1,12 @@
 """Images of the maze as SPiRL's prior and policy see it, computed from positions alone.
 
-The picture is that of the D4RL fork behind SPiRL (Pertsch et al., 2020): a camera that looks straight down on the
-agent from a distance of 5 and with a field of view of 45 degrees, in 32x32 pixels. **x runs upwards and y to the
+The picture is that of the D4RL fork behind SPiRL (Pertsch et al., 2020): a camera that looks straight down and follows
+the agent, from a distance of 5 and with a field of view of 45 degrees, in 32x32 pixels. **x runs upwards and y to the
 left**, as D4RL's camera is turned. It is drawn without perspective, light and shadow: the scale at the agent's height
 holds for floor and walls too, and spheres are discs.
+
+The camera lags behind, as MuJoCo's tracking camera did then (:func:`envs.maze.camera.follow`), so the agent leaves the
+middle in the direction of its motion: what a policy that sees two frames knows best of its velocity.
 """
 
 import math
@@ -14,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from envs.maze import layouts, tasks
+from envs.maze.camera import followed
 from envs.maze.config import MazeConfig
 from envs.maze.physics import CELL_CENTRE
 from envs.maze.pictures import CORNER
@@ -38,18 +42,17 @@ AGENT, TARGET = (78, 156, 78), (155, 78, 78)
 
 _STRIPES = math.ceil(WINDOW) + 2
 """Stripes of one colour, along one axis, that a window can touch: cells, one of which a square's border may halve."""
-_AGENT_PIXELS = slice(PIXELS // 2 - 2, PIXELS // 2 + 2)
-_TARGET_PIXELS = 5
-"""Both are as many as a disc with its soft edge can touch."""
+_DISC_PIXELS = 5
+"""As many, along an axis, as a disc with its soft edge can touch."""
 
 
 class MazeRenderer(Renderer):
     """Draws the agent's surroundings one step before and now.
 
-    A scene is ``(x, y one step before, x, y now, index)`` in simulator positions; the index picks layout and goal. Each
-    frame is centred on the agent at its own time. Walls and floor are averaged exactly over every pixel, so that
-    motion far below a pixel's width (0.13 cells; the agent moves by at most 0.05 a step) is visible; the edges of
-    discs are a ramp of one pixel. What lies outside of a layout is wall.
+    A scene is two frames and an index, ``[9]``: one step before and now, each ``(x, y, camera x, camera y)`` in simulator
+    positions; the index picks layout and goal. Walls and floor are averaged exactly over every pixel, so that motion
+    far below a pixel's width (0.13 cells; the agent moves by at most 0.05 a step) is visible; the edges of discs are a
+    ramp of one pixel. What lies outside of a layout is wall.
 
     Args:
         layouts: ``[L, S, S]`` bool, or ``[1, S, S]``, one layout for all.
@@ -65,7 +68,6 @@ class MazeRenderer(Renderer):
     palette: Tensor
     agent_colour: Tensor
     target_colour: Tensor
-    disc: Tensor
 
     def __init__(self, layouts: np.ndarray, goals: np.ndarray) -> None:
         super().__init__()
@@ -74,7 +76,6 @@ class MazeRenderer(Renderer):
         walls = functional.pad(torch.from_numpy(np.array(layouts, dtype=bool)), (1, 1, 1, 1), value=True)
         edges = _edges(layouts.shape[-1])
         inside = (edges[1:] + edges[:-1]) / 2
-        middle = torch.arange(-1.5, 2.0)
         constants = {
             "walls": walls.flatten(),
             "targets": torch.from_numpy(np.array(goals, dtype=np.float32)) + TARGET_OFFSET,
@@ -82,33 +83,32 @@ class MazeRenderer(Renderer):
             "cells": inside.floor().long().add(1).clamp(0, self._width - 1),
             "squares": (inside - SQUARE_BORDER).div(SQUARE).floor().long() % 2,
             "palette": _colours(DARK, LIGHT, WALL),
-            "agent_colour": _colours(AGENT)[0, :, None, None],
+            "agent_colour": _colours(AGENT)[0, :, None],
             "target_colour": _colours(TARGET)[0, :, None],
-            "disc": _coverage(middle[:, None], middle),
         }
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
 
     @torch.no_grad()
     def forward(self, scene: Tensor) -> Tensor:
-        """Images ``[..., 6, 32, 32]`` float32 in [-1, 1] of scenes ``[..., 5]``: RGB before, then RGB now."""
-        position = scene[..., :4].reshape(-1, 2).float()
-        index = scene[..., 4].reshape(-1).long().repeat_interleave(2)
+        """Images ``[..., 6, 32, 32]`` float32 in [-1, 1] of scenes ``[..., 9]``: RGB before, then RGB now."""
+        position, camera = scene[..., :-1].reshape(-1, 2, 2).float().unbind(1)
+        index = scene[..., -1].reshape(-1).long().repeat_interleave(2)
         with torch.autocast(scene.device.type, enabled=False):  # half precision would round away small motions
-            image = self._surroundings(position, index)
-            self._draw_target(image, self.targets[index] - position)
-        image.view(-1, 3, PIXELS, PIXELS)[..., _AGENT_PIXELS, _AGENT_PIXELS].lerp_(self.agent_colour, self.disc)
+            image = self._surroundings(camera, index)
+            self._draw_disc(image, self.targets[index] - camera, self.target_colour)
+            self._draw_disc(image, position - camera, self.agent_colour)
         return image.view(*scene.shape[:-1], *self.image_shape)
 
-    def _surroundings(self, position: Tensor, index: Tensor) -> Tensor:
+    def _surroundings(self, camera: Tensor, index: Tensor) -> Tensor:
         """Walls and floor ``[F, 3 * 32, 32]`` around positions ``[F, 2]``.
 
         Each axis is cut into stripes of one colour, so the mean over a pixel is a sum over fields between two stripes,
         weighted by one overlap per axis: two matrix products.
         """
-        low = position - (CORNER + WINDOW / 2)
+        low = camera - (CORNER + WINDOW / 2)
         first = (torch.searchsorted(self.edges, low, right=True) - 1).clamp_(0, len(self.cells) - _STRIPES)
-        stripe = first[..., None] + torch.arange(_STRIPES, device=position.device)
+        stripe = first[..., None] + torch.arange(_STRIPES, device=camera.device)
         overlap = _overlap(low, self.edges[stripe], self.edges[stripe + 1])
         rows, columns = overlap[:, 0].transpose(1, 2), overlap[:, 1]
         mixed = torch.bmm(rows, self._fields(stripe, index)).view(-1, PIXELS, 3, _STRIPES).transpose(1, 2)
@@ -122,17 +122,17 @@ class MazeRenderer(Renderer):
         kind = (square[:, 0, :, None] ^ square[:, 1, None, :]).masked_fill_(wall, 2)
         return self.palette.T[:, kind].permute(1, 2, 0, 3).flatten(2)
 
-    def _draw_target(self, image: Tensor, away: Tensor) -> None:
-        """Draw discs into frames ``[F, 3 * 32, 32]`` in place, ``away`` ``[F, 2]`` from the agent."""
+    def _draw_disc(self, image: Tensor, away: Tensor, colour: Tensor) -> None:
+        """Draw a disc into each of the frames ``[F, 3 * 32, 32]`` in place, ``away`` ``[F, 2]`` from their middle."""
         centre = PIXELS / 2 - away / PIXEL
-        start = (centre.floor() - _TARGET_PIXELS // 2).clamp_(0, PIXELS - _TARGET_PIXELS)
-        pixel = start[:, :, None] + torch.arange(_TARGET_PIXELS, device=image.device)
+        start = (centre.floor() - _DISC_PIXELS // 2).clamp_(0, PIXELS - _DISC_PIXELS)
+        pixel = start[:, :, None] + torch.arange(_DISC_PIXELS, device=image.device)
         offset = pixel + 0.5 - centre[:, :, None]
         coverage = _coverage(offset[:, 0, :, None], offset[:, 1, None, :]).flatten(1)
         place = (PIXELS * pixel[:, 0, :, None] + pixel[:, 1, None, :]).long().flatten(1)
         place = place[:, None].expand(-1, 3, -1)
         flat = image.view(-1, 3, PIXELS * PIXELS)
-        flat.scatter_(2, place, flat.gather(2, place).lerp_(self.target_colour, coverage[:, None]))
+        flat.scatter_(2, place, flat.gather(2, place).lerp_(colour, coverage[:, None]))
 
 
 def _colours(*rgb: tuple[int, int, int]) -> Tensor:
@@ -173,7 +173,7 @@ def scenes(config: MazeConfig, dataset: Dataset) -> tuple[np.ndarray, MazeRender
         dataset: Its ``episode/goal`` is where the target is drawn; without it there is none.
 
     Returns:
-        Scenes ``[N, 5]`` float32 of all rows and their renderer, with a layout and a goal per trajectory; None unless
+        Scenes ``[N, 9]`` float32 of all rows and their renderer, with a layout and a goal per trajectory; None unless
         ``config.images``.
 
     Raises:
@@ -185,12 +185,12 @@ def scenes(config: MazeConfig, dataset: Dataset) -> tuple[np.ndarray, MazeRender
     mazes = dataset.episodes.get("episode/layout", layouts.named(tasks.task(config).layout)[None])
     goals = dataset.episodes.get("episode/goal", np.full((count, 2), np.inf))
     _check(dataset, observation, mazes, goals)
-    position = np.asarray(observation[:, :2], dtype=np.float32)
-    scene = np.empty((len(position), 5), dtype=np.float32)
-    scene[1:, :2] = position[:-1]
-    scene[dataset.starts, :2] = position[dataset.starts]
-    scene[:, 2:4] = position
-    scene[:, 4] = np.repeat(np.arange(count), dataset.lengths)
+    frames = np.empty((len(observation), 4), dtype=np.float32)
+    frames[:, :2] = observation[:, :2]
+    frames[:, 2:] = followed(frames[:, :2], dataset.starts, dataset.lengths)
+    before = np.maximum(np.arange(len(frames)) - 1, np.repeat(dataset.starts, dataset.lengths))
+    index = np.repeat(np.arange(count, dtype=np.float32), dataset.lengths)
+    scene = np.concatenate([frames[before], frames, index[:, None]], axis=1)
     return scene, MazeRenderer(mazes, goals)
 
 

@@ -29,17 +29,18 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def brute_force(layout, goal, position, samples):
+def brute_force(layout, goal, position, samples, camera=None):
     """A frame ``[3, 32, 32]``: colours at many points of each pixel, in the coordinates of D4RL's model."""
+    camera = np.asarray(position if camera is None else camera, dtype=np.float64)
     window = 10 * np.tan(np.pi / 8)
     away = window * (0.5 - (np.arange(32 * samples) + 0.5) / (32 * samples))  # upwards x, to the left y
-    x, y = position[0] + 1.2 + away[:, None], position[1] + 1.2 + away
+    x, y = camera[0] + 1.2 + away[:, None], camera[1] + 1.2 + away
     box = [np.rint(along - 1.0).astype(int) for along in (x, y)]  # walls stand at index + 1
     inside = np.logical_and(*((index >= 0) & (index < len(layout)) for index in box))
     wall = ~inside | layout[tuple(index.clip(0, len(layout) - 1) for index in box)]
     even = (np.floor(x / 2.5) + np.floor(y / 2.5)) % 2 == 0
     target = np.hypot(x - (goal[0] + 1.0), y - (goal[1] + 1.0)) < 0.2
-    agent = np.hypot(*np.meshgrid(away, away)) < 0.2
+    agent = np.hypot(x - (position[0] + 1.2), y - (position[1] + 1.2)) < 0.2
     shown = np.select([agent, target, wall, even], [0, 1, 2, 3], 4)
     colours = np.array([[78, 156, 78], [155, 78, 78], [223, 162, 101], [25, 51, 76], [51, 76, 102]]) / 127.5 - 1.0
     pixels = shown.reshape(32, samples, 32, samples)
@@ -48,8 +49,8 @@ def brute_force(layout, goal, position, samples):
 
 
 def now(renderer, *positions, index=0.0):
-    """The newest frames ``[n, 3, 32, 32]`` at positions."""
-    scene = torch.tensor([[0.0, 0.0, *position, index] for position in positions], dtype=torch.float32)
+    """The newest frames ``[n, 3, 32, 32]`` at positions, the camera above the agent."""
+    scene = torch.tensor([[0.0] * 4 + [*position, *position, index] for position in positions], dtype=torch.float32)
     return renderer(scene)[:, 3:]
 
 
@@ -104,7 +105,7 @@ def test_the_target_is_seen_only_from_near():
 def test_the_newest_frame_comes_last():
     renderer = MazeRenderer(layouts.named("simpl20")[None], np.array([[12, 7]]))
     before, after = (10.0, 6.3), (10.04, 6.28)
-    image = renderer(torch.tensor([*before, *after, 0.0]))
+    image = renderer(torch.tensor([*before, *before, *after, *after, 0.0]))
     assert image.shape == renderer.image_shape == (6, 32, 32)
     assert image.dtype == torch.float32
     assert torch.equal(image[3:], now(renderer, after)[0])
@@ -114,8 +115,8 @@ def test_the_newest_frame_comes_last():
 
 def test_any_leading_shape_no_gradient_and_nothing_to_save():
     renderer = MazeRenderer(mazes(3, seed=4), np.array([[12, 7], [3, 4], [5, 5]]))
-    scene = torch.rand(4, 5, 5) * 20
-    scene[..., 4] = torch.arange(20).view(4, 5) % 3
+    scene = torch.rand(4, 5, 9) * 20
+    scene[..., 8] = torch.arange(20).view(4, 5) % 3
     image = renderer(scene.requires_grad_())
     assert image.shape == (4, 5, 6, 32, 32)
     assert not image.requires_grad
@@ -155,17 +156,21 @@ def test_motion_of_a_hundredth_of_a_cell_shows_and_x_runs_upwards_y_to_the_left(
 
 def test_scenes_of_the_env():
     env = make(IMAGES, seeds=[1, 2, 3])
-    assert env.info.observation_shapes == {"observation": (4,), "scene": (5,)}
+    assert env.info.observation_shapes == {"observation": (4,), "scene": (9,)}
     first = env.observe()
     assert first["scene"].dtype == np.float32
-    assert np.array_equal(first["scene"][:, :2], first["observation"][:, :2])
+    for column in range(0, 8, 2):
+        assert np.array_equal(first["scene"][:, column : column + 2], first["observation"][:, :2])
     steps = [first, *roll(env, 30)]
     for before, after in itertools.pairwise(steps):
-        assert np.array_equal(after["scene"][:, :2], before["observation"][:, :2])
-        assert np.array_equal(after["scene"][:, 2:4], after["observation"][:, :2])
+        assert np.array_equal(after["scene"][:, :4], before["scene"][:, 4:8])
+        assert np.array_equal(after["scene"][:, 4:6], after["observation"][:, :2])
+        camera = 0.8 * before["scene"][:, 6:8] + 0.2 * after["observation"][:, :2]
+        assert np.allclose(after["scene"][:, 6:8], camera, atol=1e-5)
+        assert not after["scene"][:, 8].any()
     kept = steps[-1]["scene"].copy()
     again = env.reset(np.array([True, False, False]))["scene"]
-    assert np.array_equal(again[0, :2], again[0, 2:4])
+    assert np.array_equal(again[0, :8], np.tile(again[0, :2], 4))
     assert np.array_equal(again[1:], kept[1:])
     paused = roll(env, 5, active=np.array([True, False, True]))[-1]["scene"]
     assert np.array_equal(paused[1], kept[1])
@@ -174,14 +179,29 @@ def test_scenes_of_the_env():
 
 def test_a_reset_with_a_settling_step_shows_one_frame_twice():
     scene = make(MazeConfig(task="skimo40", images=True), seeds=range(50)).observe()["scene"]
-    assert np.array_equal(scene[:, :2], scene[:, 2:4])
+    assert np.array_equal(scene[:, :8], np.tile(scene[:, :2], 4))
+
+
+def test_the_agent_leaves_the_middle_in_the_direction_of_its_motion():
+    env = MazeEnv([tasks.SPIRL40], [0], images=True)
+    env.set_state({**env.get_state(), "position": np.array([[23.0, 22.0]]), "frames": np.tile([23.0, 22.0], (1, 2, 2))})
+    for _ in range(60):  # to the left in the picture, through an empty room, at a steady speed in the end
+        scene = env.step(np.array([[0.0, 1.0]])).observation["scene"][0]
+    moved, lag = scene[4:6] - scene[:2], scene[4:6] - scene[6:8]
+    assert moved[1] > 0.03
+    assert lag == pytest.approx(4 * moved, rel=0.1)
+    image = env.renderer(torch.tensor(scene))[3:].numpy()
+    assert np.abs(image - brute_force(env.layout, env.task.goal, scene[4:6], 16, scene[6:8])).mean() < 0.002
+    green = image[1] - image[0] > 0.4
+    assert green[:, :16].sum() > 2 * green[:, 16:].sum()
+    assert green[:16].sum() == pytest.approx(green[16:].sum(), abs=2)
 
 
 def test_the_env_draws_its_own_layout_and_goal():
     env = make(IMAGES, seeds=[0])
-    env.position[:] = [11.4, 7.1]
+    roll(env, 30)
     scene = env.observe()["scene"]
-    expected = brute_force(env.layout, env.task.goal, scene[0, 2:4], samples=16)
+    expected = brute_force(env.layout, env.task.goal, scene[0, 4:6], 16, scene[0, 6:8])
     assert np.abs(env.renderer(torch.tensor(scene))[0, 3:].numpy() - expected).mean() < 0.002
 
 
@@ -243,10 +263,10 @@ def test_scenes_of_data_are_what_the_env_showed(tmp_path):
     expected = np.concatenate([[step["scene"][world] for step in shown[: 20 + world]] for world in range(4)])
     scene, renderer = resolve(ENV.scenes)(IMAGES, trajectories.write(tmp_path / "data", {}, pieces))
     assert scene.dtype == np.float32
-    assert np.array_equal(scene[:, :4], expected[:, :4])
-    assert np.array_equal(scene[:, 4], np.repeat(np.arange(4), [20, 21, 22, 23]))
+    assert np.array_equal(scene[:, [0, 1, 4, 5]], expected[:, [0, 1, 4, 5]])
+    assert np.allclose(scene, np.c_[expected[:, :8], np.repeat(np.arange(4), [20, 21, 22, 23])], atol=1e-5)
     drawn, seen = renderer(torch.tensor(scene)), env.renderer(torch.tensor(expected))
-    assert torch.allclose(drawn, seen, atol=1e-6)
+    assert torch.allclose(drawn, seen, atol=1e-4)
 
 
 def test_every_trajectory_has_its_own_layout_and_goal(tmp_path):
@@ -259,8 +279,8 @@ def test_every_trajectory_has_its_own_layout_and_goal(tmp_path):
         layout = dataset.episodes["episode/layout"][trajectory].astype(bool)
         position, goal = dataset.steps["observation"][row, :2], dataset.episodes["episode/goal"][trajectory]
         image = renderer(torch.tensor(scene[row]))[3:].numpy()
-        assert np.abs(image - brute_force(layout, goal, position, samples=32)).mean() < 0.002
-        scene[row, 2:4] = goal
+        assert np.abs(image - brute_force(layout, goal, position, 32, scene[row, 6:8])).mean() < 0.002
+        scene[row, 4:8] = [*goal, *goal]
         image = renderer(torch.tensor(scene[row]))[3:].numpy()
         assert np.abs(image - brute_force(layout, goal, goal, samples=32)).mean() < 0.002
 
@@ -306,7 +326,7 @@ def test_spirl40_too():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_draws_the_same():
     renderer = MazeRenderer(mazes(3, seed=4), np.array([[12, 7], [3, 4], [5, 5]]))
-    scene = torch.rand(20, 5) * 20
-    scene[..., 4] = torch.arange(20) % 3
+    scene = torch.rand(20, 9) * 20
+    scene[..., 8] = torch.arange(20) % 3
     expected = renderer(scene)
     assert torch.allclose(renderer.cuda()(scene.cuda()).cpu(), expected, atol=2e-3)  # TF32, where it is on
