@@ -38,6 +38,8 @@ from lightning_skills.phases.options import SkillRLOptions
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {model.kind: model for model in (SkillModel, ActionPrior)}
 """What an artefact is read as, by its kind."""
+SKILL_RANGE = 2.0
+"""Uniform skills without a bound lie within so many standard deviations of N(0, 1), as within the authors' bound."""
 
 
 class SkillRLModule(PhaseModule):
@@ -128,6 +130,11 @@ class SkillRLModule(PhaseModule):
     # Acting
 
     @property
+    def flat(self) -> bool:
+        """Whether the action is primitive."""
+        return self.skills is None or isinstance(self.skills, ActionPrior)
+
+    @property
     def tanh_actions(self) -> bool:
         """Whether decoded actions go through tanh."""
         closed_loop = isinstance(self.skills, SkillModel) and self.skills.chunk == 1
@@ -162,17 +169,19 @@ class SkillRLModule(PhaseModule):
     def act_random(
         self, observation: TensorDict, state: TensorDict, explore: bool
     ) -> tuple[Tensor, TensorDict, TensorDict]:
-        """``u`` whose squashed value is uniform within the bound (within [-1, 1] if there is none)."""
+        """``u`` whose squashed value is uniform within the bound; without one, [-2, 2] for skills, [-1, 1] for actions."""
         uniform = 2 * torch.rand(len(observation), self.action_dim, device=self.device) - 1
-        u = uniform if self.options.bound is None else unsquash(self.options.bound * uniform, self.options.bound)
+        if self.options.bound is None:
+            u = uniform if self.flat else SKILL_RANGE * uniform
+        else:
+            u = unsquash(self.options.bound * uniform, self.options.bound)
         return u, state, TensorDict({}, batch_size=observation.batch_size)
 
     def explorers(self) -> Mapping[str, str]:
         """The prior, if the policy starts as one, and uniform actions of the same kind."""
-        flat = self.skills is None or isinstance(self.skills, ActionPrior)
-        prior = "action prior" if flat else "skill prior"
+        prior = "action prior" if self.flat else "skill prior"
         first = {"act": prior} if self.options.policy == "prior" else {}
-        return {**first, "act_random": "random actions" if flat else "uniform skills"}
+        return {**first, "act_random": "random actions" if self.flat else "uniform skills"}
 
     def annotate(self, transitions: TensorDict) -> TensorDict:
         """Add mean and log std of the frozen prior at both states, if it regularises."""

@@ -240,6 +240,14 @@ def test_random_actions_are_uniform_once_squashed():
     assert histogram.tolist() == pytest.approx([0.25] * 4, abs=0.01)
 
 
+@pytest.mark.parametrize(("options", "reach"), [(SPIRL, 2.0), (FLAT, 1.0)])
+def test_without_a_bound_skills_are_uniform_in_two_and_actions_in_one(options, reach):
+    module = build(dataclasses.replace(options, bound=None))
+    u, _, _ = module.act_random(observation(20_000), module.initial_state(4), explore=True)
+    assert u.abs().max() <= reach
+    assert torch.histc(u, bins=4, min=-reach, max=reach).div(u.numel()).tolist() == pytest.approx([0.25] * 4, abs=0.01)
+
+
 def test_how_the_environment_executes_an_action():
     module = build()
     execution = module.skill_execution()
