@@ -28,9 +28,9 @@ def sampled_kl(policy: Gaussian, prior: Gaussian, samples: int = SAMPLES, clamp:
     return difference.sum(-1).mean(0).clamp(-clamp, clamp)
 
 
-def negative_entropy(policy: Gaussian, u: Tensor, bound: float | None) -> Tensor:
+def negative_entropy(policy: Gaussian, u: Tensor, bound: float | None, slope: float | None = None) -> Tensor:
     """The log density of squash(u), ``[B]``, that is with the correction for the tanh."""
-    return (policy.log_prob(u) - squash_log_det(u, bound)).sum(-1)
+    return (policy.log_prob(u) - squash_log_det(u, bound, slope)).sum(-1)
 
 
 def alpha_loss(log_alpha: Tensor, divergence: Tensor, target: float) -> tuple[Tensor, Metrics]:
