@@ -1,30 +1,28 @@
 """SiMPL's meta-training phase."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from lightning_skills.artefacts import Artefact
 from lightning_skills.data.skill_env import SkillExecution
-from lightning_skills.data.task_replay import TaskReplay
 from lightning_skills.losses.skill_rl import actor_loss, analytic_kl, critic_loss, td_target
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
 from lightning_skills.optim import FusedAdam, GrowingAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
-from lightning_skills.phases.meta_train import MetaTrainModule
+from lightning_skills.phases.context_meta import ContextMetaModule
 from lightning_skills.phases.skill_rl import join
 from methods.simpl.config import SimplOptions
 from methods.simpl.losses import embedding_loss, multiplier_loss
 from methods.simpl.networks import Multiplier, TaskEncoder, corrected, torch_mlp
 
 
-class SimplModule(MetaTrainModule):
+class SimplModule(ContextMetaModule):
     """Skill-based meta-policy learning (SiMPL, Nam et al., ICLR 2022, sec. 4.3), as in the authors' code.
 
     A transition is one skill: state, skill, sum of its rewards, end, next state. The policy is a correction of the
@@ -39,12 +37,13 @@ class SimplModule(MetaTrainModule):
         context: Its ``options`` are :class:`SimplOptions`, its artefact "skills" a closed-loop model of states.
     """
 
+    kind = "simpl"
+    networks = ("encoder", "policy", "critics", "large_alpha")
+    options: SimplOptions
+
     def __init__(self, context: PhaseContext) -> None:
-        super().__init__(context)
-        self.options: SimplOptions = context.options
+        super().__init__(context, context.options.large_context)
         options, env = self.options, context.env
-        assert env.tasks is not None
-        self.train_tasks, self.test_tasks = env.tasks.train_indices, env.tasks.test_indices
         self.skills = SkillModel.from_artefact(context.artefacts["skills"])
         self.skill_dim = self.skills.latent_dim
         known = env.state_dim + options.embedding_dim
@@ -66,28 +65,16 @@ class SimplModule(MetaTrainModule):
         """A skill runs as it is, through the mean of the low-level policy; time limits are not terminal."""
         return SkillExecution(self.skills.low_level(None), self.skills.horizon, self.skill_dim, bound=None)
 
-    def initial_state(self, worlds: int) -> TensorDict:
-        """No embedding yet, ``[worlds, d]``."""
-        return TensorDict({"embedding": torch.zeros(worlds, self.options.embedding_dim)}, batch_size=[worlds])
-
-    @torch.no_grad()
-    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
-        """A sample ``[n, d]`` from the prior or from the posterior of a sampled context, or the mean, given "all"."""
-        if given == "prior":
-            embedding = torch.randn(len(tasks), self.options.embedding_dim)
-        elif given == "context":
-            embedding = self._posterior(memory.sample(tasks, self.options.large_context, "context")).rsample()
-        else:
-            contexts = [memory.all(task, "context") for task in tasks.tolist()]
-            embedding = torch.cat([self._posterior(context[None]).mean for context in contexts])
-        return TensorDict({"embedding": embedding.cpu()}, batch_size=[len(tasks)])
-
-    def _posterior(self, context: TensorDict) -> Gaussian:
-        """``[G, d]`` of contexts ``[G, N]``."""
+    def posterior(self, context: TensorDict) -> Gaussian:
+        """``[G, d]`` given contexts ``[G, N]``."""
         after = context["next"]
         ended = after["terminated"].to(after["reward"].dtype)
         seen = [context["observation"], context["action"], after["reward"], ended, after["observation"]]
         return self.encoder(torch.cat(seen, dim=-1).to(self.device))
+
+    def settled(self, posterior: Gaussian) -> Tensor:
+        """Its mean."""
+        return posterior.mean
 
     @torch.no_grad()
     def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
@@ -106,10 +93,6 @@ class SimplModule(MetaTrainModule):
         return transitions
 
     # Plan
-
-    def views(self) -> Mapping[str, int]:
-        """Episodes with embeddings from the prior, which encoders see, and all that is learned from."""
-        return {"context": self.options.capacity, "replay": self.options.capacity}
 
     def capacity(self) -> int:
         """Both views of every task."""
@@ -141,10 +124,6 @@ class SimplModule(MetaTrainModule):
         contexts = (options.small_context, options.large_context)
         return UpdateTasks(count, (options.small_tasks, options.large_tasks), contexts, options.batch_size)
 
-    def progress(self) -> tuple[int, int]:
-        """(env frames done, env frames in all)."""
-        return self.env_frames, self.options.frames
-
     def adaptation(self) -> Sequence[CollectEpisodes]:
         """Episodes with embeddings from the prior, then some with the posterior's mean, given all of the first."""
         options = self.options
@@ -170,7 +149,7 @@ class SimplModule(MetaTrainModule):
         """One step on ``context_0`` and ``context_1`` of tasks and ``transitions`` ``[G, B]`` of all of them."""
         options, transitions = self.options, batch["transitions"].flatten(0, 1)
         small = len(batch["context_0", "observation"])
-        posteriors = [self._posterior(batch["context_0"]), self._posterior(batch["context_1"])]
+        posteriors = [self.posterior(batch["context_0"]), self.posterior(batch["context_1"])]
         posterior = Gaussian(*(torch.cat(parts) for parts in zip(*posteriors, strict=True)))
         groups = len(posterior.mean)
         embedding = self._drawn(posterior, options.batch_size)
@@ -233,13 +212,3 @@ class SimplModule(MetaTrainModule):
             "alpha_large": self.large_alpha().detach().mean(),
             "lambda_large": self.large_lambda().detach().mean(),
         }
-
-    # Handing on
-
-    def artefact(self) -> Artefact:
-        """Encoder, policy, critics and the multiplier of large contexts."""
-        networks = ("encoder", "policy", "critics", "large_alpha")
-        named = chain.from_iterable(
-            ((f"{name}.{key}", tensor) for key, tensor in getattr(self, name).state_dict().items()) for name in networks
-        )
-        return Artefact("simpl", {"embedding_dim": self.options.embedding_dim}, dict(named))

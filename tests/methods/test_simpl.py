@@ -204,7 +204,7 @@ def test_embeddings_come_from_the_prior_a_sampled_context_or_are_the_mean_given_
     tasks = torch.tensor([0, 1])
     draws = torch.stack([module.begin("prior", tasks, memory)["embedding"] for _ in range(2000)])
     np.testing.assert_allclose(draws.std(0), 1, atol=0.1)
-    mean = module._posterior(given[::2][None]).mean.detach()
+    mean = module.posterior(given[::2][None]).mean.detach()
     torch.testing.assert_close(module.begin("all", tasks, memory)["embedding"][:1], mean)
     drawn = torch.stack([module.begin("context", tasks, memory)["embedding"] for _ in range(200)])
     assert (drawn.std(0) > 0.3).all()
