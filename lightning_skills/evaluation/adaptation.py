@@ -97,8 +97,7 @@ def _run(acting: TaskActing, collect: CollectEpisodes) -> list[list[Episode]]:
     steps = []
     for step in acting.run(collect, list(collect.tasks)):
         steps.append({name: step[key].squeeze(-1).numpy() for name, key in COLUMNS.items()})
-        moved = step[step["next", "frames"].squeeze(1) > 0]
-        acting.memory.extend(moved["task"].squeeze(1), acting.transitions(moved), collect.into)
+        acting.remember(step, collect.into)
     columns = {name: np.stack([step[name] for step in steps]) for name in COLUMNS}
     episodes = sorted(_episodes(columns), key=lambda pair: pair[0])
     return [[episode for _, episode in episodes if episode.task == task] for task in collect.tasks]

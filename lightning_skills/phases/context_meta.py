@@ -1,12 +1,11 @@
 """Meta-learners whose policy knows its task by an embedding, which an encoder infers from a context of transitions."""
 
-from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from tensordict import TensorDict
-from torch import Tensor
+from tensordict import NestedKey, TensorDict
+from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
 from lightning_skills.data.task_replay import TaskReplay
@@ -31,6 +30,10 @@ class ContextMetaModule(MetaTrainModule):
     """Of what it hands on."""
     networks: tuple[str, ...]
     """Names of the modules that it hands on."""
+    context_keys: Sequence[NestedKey]
+    """What of a transition the encoder sees, in this order."""
+    encoder: nn.Module
+    """Contexts ``[G, N, features]`` to posteriors ``[G, d]``."""
 
     def __init__(self, context: PhaseContext, context_size: int) -> None:
         super().__init__(context)
@@ -39,9 +42,11 @@ class ContextMetaModule(MetaTrainModule):
         self.context_size = context_size
         self.train_tasks, self.test_tasks = context.env.tasks.train_indices, context.env.tasks.test_indices
 
-    @abstractmethod
     def posterior(self, context: TensorDict) -> Gaussian:
         """Of the embedding ``[..., d]``, on the phase's device, given contexts ``[..., N]``."""
+        seen = torch.cat([context[key] for key in self.context_keys], dim=-1)
+        posterior: Gaussian = self.encoder(seen.to(self.device))
+        return posterior
 
     def settled(self, posterior: Gaussian) -> Tensor:
         """The embedding ``[n, d]`` to act with, given all of the context: a sample."""
@@ -57,7 +62,7 @@ class ContextMetaModule(MetaTrainModule):
         if given == "prior":
             embedding = torch.randn(len(tasks), self.options.embedding_dim)
         elif given == "context":
-            embedding = self.posterior(memory.sample(tasks, self.context_size, "context")).rsample()
+            embedding = self.posterior(memory.sample(tasks, self.context_size, "context", self.context_keys)).rsample()
         else:
             contexts = [memory.all(task, "context")[None] for task in tasks.tolist()]
             embedding = torch.cat([self.settled(self.posterior(context)) for context in contexts])

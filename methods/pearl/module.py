@@ -43,6 +43,8 @@ class PearlModule(ContextMetaModule):
     def __init__(self, context: PhaseContext) -> None:
         super().__init__(context, context.options.context_size)
         options, env = self.options, context.env
+        following = [("next", "observation")] if options.next_state_in_context else []
+        self.context_keys = ["observation", "action", ("next", "reward"), *following]
         seen = env.state_dim + env.action_dim + 1 + env.state_dim * options.next_state_in_context
         self.encoder = GaussianProductEncoder(
             seen, options.embedding_dim, options.encoder_layers, options.encoder_width
@@ -71,12 +73,8 @@ class PearlModule(ContextMetaModule):
         return self.initial_state(len(tasks)) if self.options.task_blind else super().begin(given, tasks, memory)
 
     def posterior(self, context: TensorDict) -> Gaussian:
-        """``[..., d]`` given contexts ``[..., N]``."""
-        after = context["next"]
-        seen = [context["observation"], squash(context["action"], BOUND), after["reward"]]
-        if self.options.next_state_in_context:
-            seen.append(after["observation"])
-        return self.encoder(torch.cat(seen, dim=-1).to(self.device))
+        """See :class:`ContextMetaModule`; the encoder sees actions as they are executed."""
+        return super().posterior(context.copy().set("action", squash(context["action"], BOUND)))
 
     @torch.no_grad()
     def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:

@@ -39,6 +39,7 @@ class SimplModule(ContextMetaModule):
 
     kind = "simpl"
     networks = ("encoder", "policy", "critics", "large_alpha")
+    context_keys = ("observation", "action", ("next", "reward"), ("next", "terminated"), ("next", "observation"))
     options: SimplOptions
 
     def __init__(self, context: PhaseContext) -> None:
@@ -64,13 +65,6 @@ class SimplModule(ContextMetaModule):
     def skill_execution(self) -> SkillExecution:
         """A skill runs as it is, through the mean of the low-level policy; time limits are not terminal."""
         return SkillExecution(self.skills.low_level(None), self.skills.horizon, self.skill_dim, bound=None)
-
-    def posterior(self, context: TensorDict) -> Gaussian:
-        """``[G, d]`` given contexts ``[G, N]``."""
-        after = context["next"]
-        ended = after["terminated"].to(after["reward"].dtype)
-        seen = [context["observation"], context["action"], after["reward"], ended, after["observation"]]
-        return self.encoder(torch.cat(seen, dim=-1).to(self.device))
 
     def settled(self, posterior: Gaussian) -> Tensor:
         """Its mean."""
