@@ -202,6 +202,7 @@ def load(words: Sequence[str]) -> Run:
     _check_task(env, config.env.task, method)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
+    _check_ahead(config, method)
     name = _default_name(overrides, choices) if config.name is None else config.name
     if name in ("", "..") or Path(name).name != name:
         raise InputError(f"name is {name!r}; it names one folder, without '/'")
@@ -406,6 +407,17 @@ def _check_task(env: EnvSpec, task: str, method: MethodSpec | None = None) -> No
     close = difflib.get_close_matches(task, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else has
     raise InputError(f"env {env.name!r} has no task {task!r}; {hint}")
+
+
+def _check_ahead(config: RunConfig, method: MethodSpec) -> None:
+    """Raise InputError if a phase that runs whole episodes of tasks is to run ahead of its learner."""
+    runs = (phase for phase in method.phases if config.phase in (None, phase.name) and phase.name not in config.sources)
+    for phase in runs:
+        if config.collect.ahead and phase.data == "tasks":
+            raise InputError(
+                f"collect.ahead=true: phase {phase.name!r} of method {method.name!r} runs whole episodes of tasks, "
+                "never ahead of its updates; leave it out"
+            )
 
 
 def _freeze(config: DictConfig) -> RunConfig:

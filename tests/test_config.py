@@ -75,6 +75,7 @@ def test_an_artefact_from_elsewhere_is_named_by_its_phase():
         ([*SAMPLE, "+seed=1"], "cannot add or delete options"),
         (["method=spirl", "env=target"], "it needs demonstrations"),
         (["method=spirl", "env=kitchen", "env.task=simpl"], "method 'spirl' needs one task, not a distribution"),
+        (["method=simpl", "env=maze", "collect.ahead=true"], "phase 'meta' of method 'simpl' runs whole episodes"),
     ],
 )
 def test_bad_words_are_one_line_that_names_what_to_mend(words, message):
@@ -82,6 +83,11 @@ def test_bad_words_are_one_line_that_names_what_to_mend(words, message):
         config.load(words)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_phases_that_do_not_run_do_not_keep_others_from_running_ahead():
+    for words in (["phase=skills"], ["meta=/a/run"]):
+        assert config.load(["method=simpl", "env=maze", "collect.ahead=true", *words]).config.collect.ahead
 
 
 def test_a_sweep_is_every_combination():

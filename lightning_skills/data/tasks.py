@@ -16,6 +16,8 @@ from lightning_skills.phases.base import CollectEpisodes, UpdateTasks
 from lightning_skills.phases.meta_train import MetaTrainModule
 
 MEMORY = "memory"
+MAX_WORLDS = 100
+"""Of a phase that meta-trains and of its evaluation, by default."""
 
 
 class TaskActing(Acting):

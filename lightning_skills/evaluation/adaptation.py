@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from lightning_skills.data.tasks import TaskActing
+from lightning_skills.data.tasks import MAX_WORLDS, TaskActing
 from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts, evaluating
 from lightning_skills.phases.base import CollectEpisodes
 from lightning_skills.phases.meta_train import MetaTrainModule
 
-MAX_WORLDS = 100
 COLUMNS = {
     "task": "task",
     "before": "observation",
