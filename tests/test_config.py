@@ -85,6 +85,25 @@ def test_bad_words_are_one_line_that_names_what_to_mend(words, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (
+            ["method=sac", "env=locomotion"],
+            "env 'locomotion' has distributions cheetah-vel, cheetah-dir, ant-goal, ant-dir, humanoid-dir, "
+            "walker-rand-params, hopper-rand-params, point-robot, sparse-point-robot and 744 single tasks, "
+            "cheetah-vel-0, cheetah-vel-1, cheetah-vel-2, ..., sparse-point-robot-99",
+        ),
+        (["method=simpl", "env=kitchen"], "env 'kitchen' has distributions simpl"),
+        (SAMPLE, "env 'target' has 2 single tasks, near, far"),
+    ],
+)
+def test_an_unknown_task_is_told_what_there_is_in_short(words, offered):
+    with pytest.raises(InputError) as error:
+        config.load([*words, "env.task=xyzzy"])
+    assert str(error.value).partition("; ")[2] == offered
+
+
 def test_phases_that_do_not_run_do_not_keep_others_from_running_ahead():
     for words in (["phase=skills"], ["meta=/a/run"]):
         assert config.load(["method=simpl", "env=maze", "collect.ahead=true", *words]).config.collect.ahead
