@@ -105,8 +105,8 @@ def test_an_unknown_task_is_told_what_there_is_in_short(words, offered):
 
 
 def test_phases_that_do_not_run_do_not_keep_others_from_running_ahead():
-    for words in (["phase=skills"], ["meta=/a/run"]):
-        assert config.load(["method=simpl", "env=maze", "collect.ahead=true", *words]).config.collect.ahead
+    for words in (["method=simpl", "env=maze", "phase=skills"], ["method=pearl", "env=locomotion", "meta=/a/run"]):
+        assert config.load([*words, "collect.ahead=true"]).config.collect.ahead
 
 
 def test_a_sweep_is_every_combination():
