@@ -23,7 +23,7 @@ from lightning_skills.data.demonstrations import demonstrations
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
 from lightning_skills.data.rendering import SCENE, Renderer
-from lightning_skills.data.tasks import TaskData
+from lightning_skills.data.tasks import MAX_WORLDS, TaskData
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
@@ -37,8 +37,6 @@ from lightning_skills.rows import Rows
 from lightning_skills.run_folder import check_folder, claim_folder
 from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status, check, unregistered
 
-MAX_WORLDS = 100
-"""Of a meta-training phase, by default."""
 Built = tuple[PhaseModule, OfflineData | CollectedData]
 
 

@@ -1,6 +1,6 @@
 """Tasks -> episodes -> one replay buffer of all tasks -> batches of contexts and transitions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from lightning_skills.phases.base import CollectEpisodes, UpdateTasks
 from lightning_skills.phases.meta_train import MetaTrainModule
 
 MEMORY = "memory"
+MAX_WORLDS = 100
+"""Of a phase that meta-trains and of its evaluation, by default."""
 
 
 class TaskActing(Acting):
     """A meta-learner that acts in worlds which take up one task after another.
 
-    ``memory`` is what it may look into when an episode begins; the caller puts into it what the episodes give.
+    ``memory`` is what it may look into when an episode begins; the caller puts into it what is worth it.
 
     Args:
         module: The phase.
@@ -47,6 +49,12 @@ class TaskActing(Acting):
         while not self._tasks.parked.all():
             yield self.step()
 
+    def remember(self, step: TensorDictBase, into: Sequence[str]) -> None:
+        """Put the transitions of a step, of worlds that do not stand still, into some views of the memory."""
+        if into:
+            moved = step[step["next", "frames"].squeeze(1) > 0]
+            self.memory.extend(moved["task"].squeeze(1), self.transitions(moved), into)
+
 
 class TaskData(CollectedData):
     """Feeds a meta-training phase: runs the episodes that the plan asks for and samples batches of tasks.
@@ -68,7 +76,7 @@ class TaskData(CollectedData):
         self.own = torch.arange(rank, len(tasks.train), ranks)
         if not len(self.own):
             raise InputError(f"{len(tasks.train)} tasks to train on cannot be shared by {ranks} processes")
-        self._tasks = TaskActing(module, env)
+        self._learner, self._tasks = module, TaskActing(module, env)
         self.memory = self._tasks.memory
         super().__init__(module, self._tasks, {MEMORY: self.memory})
 
@@ -81,18 +89,18 @@ class TaskData(CollectedData):
         self.count(np.concatenate([np.zeros(0, dtype=np.int64), *frames]), collect.counted)
 
     def _keep(self, step: TensorDictBase, into: tuple[str, ...]) -> np.ndarray:
-        """Store the transitions of worlds that do not stand still; returns their frames ``[n]``."""
+        """Account for a step and remember it; returns the frames ``[n]`` of worlds that do not stand still."""
         self.account(step)
+        self._tasks.remember(step, into)
         frames = step["next", "frames"].squeeze(1)
-        moved = step[frames > 0]
-        self.memory.extend(moved["task"].squeeze(1), self.acting.transitions(moved), into)
         return frames[frames > 0].numpy()
 
     def sample(self, update: UpdateTasks) -> TensorDict:
         """Tasks drawn in groups: ``task`` ``[G]``, ``transitions`` ``[G, B]``, and of group i its ``context_<i>``."""
         tasks = [self.own[torch.randint(len(self.own), (self._share(count),))] for count in update.groups]
+        keys = self._learner.context_keys
         contexts = {
-            f"context_{index}": self.memory.sample(group, items, update.context_view)
+            f"context_{index}": self.memory.sample(group, items, update.context_view, keys)
             for index, (group, items) in enumerate(zip(tasks, update.contexts, strict=True))
         }
         task = torch.cat(tasks)

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
-from tensordict import TensorDict
+from tensordict import NestedKey, TensorDict
 from torch import Tensor
 
 from lightning_skills.data.task_replay import TaskReplay
@@ -15,6 +15,9 @@ class MetaTrainModule(PhaseModule):
 
     Tasks are counted as in :attr:`EnvInfo.tasks`: those to train on first.
     """
+
+    context_keys: Sequence[NestedKey] | None = None
+    """What of a transition the contexts of a batch hold; None: everything."""
 
     @abstractmethod
     def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
