@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from lightning_skills.data.tasks import TaskActing
-from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts
+from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts, evaluating
 from lightning_skills.phases.base import CollectEpisodes
 from lightning_skills.phases.meta_train import MetaTrainModule
 
@@ -77,13 +76,9 @@ def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool =
     worlds = min(max(len(stage.tasks) * stage.episodes for stage in plan), MAX_WORLDS)
     env = make_env(np.random.SeedSequence(seed).generate_state(worlds).tolist())
     assert env.info.tasks is not None
-    training = module.training
-    module.eval()
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
+    with evaluating(module, seed):
         acting = TaskActing(module, env)
         stages = [_run(acting, stage) for stage in plan]
-    module.train(training)
     last = [episode for episodes in stages[-1] for episode in episodes]
     per_task = zip(*stages, strict=True)
     return Adaptation(

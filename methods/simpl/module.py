@@ -1,29 +1,28 @@
 """SiMPL's meta-training phase."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from lightning_skills.artefacts import Artefact
 from lightning_skills.data.skill_env import SkillExecution
-from lightning_skills.data.task_replay import TaskReplay
-from lightning_skills.losses.skill_rl import analytic_kl
+from lightning_skills.losses.skill_rl import actor_loss, analytic_kl, critic_loss, td_target
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
 from lightning_skills.optim import FusedAdam, GrowingAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
-from lightning_skills.phases.meta_train import MetaTrainModule
+from lightning_skills.phases.context_meta import ContextMetaModule
+from lightning_skills.phases.skill_rl import join
 from methods.simpl.config import SimplOptions
-from methods.simpl.losses import actor_loss, critic_loss, embedding_loss, multiplier_loss, target
+from methods.simpl.losses import embedding_loss, multiplier_loss
 from methods.simpl.networks import Multiplier, TaskEncoder, corrected, torch_mlp
 
 
-class SimplModule(MetaTrainModule):
+class SimplModule(ContextMetaModule):
     """Skill-based meta-policy learning (SiMPL, Nam et al., ICLR 2022, sec. 4.3), as in the authors' code.
 
     A transition is one skill: state, skill, sum of its rewards, end, next state. The policy is a correction of the
@@ -38,12 +37,13 @@ class SimplModule(MetaTrainModule):
         context: Its ``options`` are :class:`SimplOptions`, its artefact "skills" a closed-loop model of states.
     """
 
+    kind = "simpl"
+    networks = ("encoder", "policy", "critics", "large_alpha")
+    options: SimplOptions
+
     def __init__(self, context: PhaseContext) -> None:
-        super().__init__(context)
-        self.options: SimplOptions = context.options
+        super().__init__(context, context.options.large_context)
         options, env = self.options, context.env
-        assert env.tasks is not None
-        self.train_tasks, self.test_tasks = env.tasks.train_indices, env.tasks.test_indices
         self.skills = SkillModel.from_artefact(context.artefacts["skills"])
         self.skill_dim = self.skills.latent_dim
         known = env.state_dim + options.embedding_dim
@@ -65,28 +65,16 @@ class SimplModule(MetaTrainModule):
         """A skill runs as it is, through the mean of the low-level policy; time limits are not terminal."""
         return SkillExecution(self.skills.low_level(None), self.skills.horizon, self.skill_dim, bound=None)
 
-    def initial_state(self, worlds: int) -> TensorDict:
-        """No embedding yet, ``[worlds, d]``."""
-        return TensorDict({"embedding": torch.zeros(worlds, self.options.embedding_dim)}, batch_size=[worlds])
-
-    @torch.no_grad()
-    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
-        """A sample ``[n, d]`` from the prior or from the posterior of a sampled context, or the mean, given "all"."""
-        if given == "prior":
-            embedding = torch.randn(len(tasks), self.options.embedding_dim)
-        elif given == "context":
-            embedding = self._posterior(memory.sample(tasks, self.options.large_context, "context")).rsample()
-        else:
-            contexts = [memory.all(task, "context") for task in tasks.tolist()]
-            embedding = torch.cat([self._posterior(context[None]).mean for context in contexts])
-        return TensorDict({"embedding": embedding.cpu()}, batch_size=[len(tasks)])
-
-    def _posterior(self, context: TensorDict) -> Gaussian:
-        """``[G, d]`` of contexts ``[G, N]``."""
+    def posterior(self, context: TensorDict) -> Gaussian:
+        """``[G, d]`` given contexts ``[G, N]``."""
         after = context["next"]
         ended = after["terminated"].to(after["reward"].dtype)
         seen = [context["observation"], context["action"], after["reward"], ended, after["observation"]]
         return self.encoder(torch.cat(seen, dim=-1).to(self.device))
+
+    def settled(self, posterior: Gaussian) -> Tensor:
+        """Its mean."""
+        return posterior.mean
 
     @torch.no_grad()
     def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
@@ -105,10 +93,6 @@ class SimplModule(MetaTrainModule):
         return transitions
 
     # Plan
-
-    def views(self) -> Mapping[str, int]:
-        """Episodes with embeddings from the prior, which encoders see, and all that is learned from."""
-        return {"context": self.options.capacity, "replay": self.options.capacity}
 
     def capacity(self) -> int:
         """Both views of every task."""
@@ -140,10 +124,6 @@ class SimplModule(MetaTrainModule):
         contexts = (options.small_context, options.large_context)
         return UpdateTasks(count, (options.small_tasks, options.large_tasks), contexts, options.batch_size)
 
-    def progress(self) -> tuple[int, int]:
-        """(env frames done, env frames in all)."""
-        return self.env_frames, self.options.frames
-
     def adaptation(self) -> Sequence[CollectEpisodes]:
         """Episodes with embeddings from the prior, then some with the posterior's mean, given all of the first."""
         options = self.options
@@ -167,55 +147,53 @@ class SimplModule(MetaTrainModule):
 
     def update(self, batch: TensorDict) -> Metrics:
         """One step on ``context_0`` and ``context_1`` of tasks and ``transitions`` ``[G, B]`` of all of them."""
-        options, transitions = self.options, batch["transitions"]
+        options, transitions = self.options, batch["transitions"].flatten(0, 1)
         small = len(batch["context_0", "observation"])
-        posteriors = [self._posterior(batch["context_0"]), self._posterior(batch["context_1"])]
+        posteriors = [self.posterior(batch["context_0"]), self.posterior(batch["context_1"])]
         posterior = Gaussian(*(torch.cat(parts) for parts in zip(*posteriors, strict=True)))
+        groups = len(posterior.mean)
         embedding = self._drawn(posterior, options.batch_size)
         skill, divergence, next_skill, next_divergence = self._propose(transitions, embedding.detach())
-        alpha = torch.cat([self.small_alpha().expand(small), self.large_alpha().expand(len(divergence) - small)])
+        alpha = torch.cat([self.small_alpha().expand(small), self.large_alpha().expand(groups - small)])
+        alpha = alpha.repeat_interleave(options.batch_size)
         after = transitions["next"]
         with torch.no_grad():
             known = torch.cat([after["observation"], embedding, next_skill], dim=-1)
             next_value = torch.cat([critic(known) for critic in self.target_critics], dim=-1).amin(-1)
-            penalty = alpha[:, None] * next_divergence.clamp(max=options.divergence_clip)
-        ended, reward = after["terminated"].squeeze(-1), after["reward"].squeeze(-1)
-        goal = target(reward, ended, next_value, penalty, options.discount)
+        reward, terminated = after["reward"].squeeze(-1), after["terminated"].squeeze(-1)
+        clipped = next_divergence.clamp(max=options.divergence_clip)
+        target = td_target(reward, terminated, next_value, clipped, alpha, options.discount)
         weight = torch.cat([self.small_lambda().expand(small), self.large_lambda()[batch["task"][small:]]])
-        loss, metrics = critic_loss(self._values(transitions, embedding, transitions["action"]), goal)
+        loss, metrics = critic_loss(self._values(transitions, embedding, transitions["action"]), target)
         kl, of_embedding = embedding_loss(posterior, weight)
         self.step(self.critic_optimizer, loss + kl)
         values = self._values(transitions, embedding.detach(), skill, learning=0)
         actor, of_actor = actor_loss(values, divergence, alpha)
         self.step(self.actor_optimizer, actor)
-        of_multipliers = self._grow(posterior, divergence.mean(-1), weight, small)
+        of_multipliers = self._grow(posterior, divergence.view(groups, -1).mean(-1), weight, small)
         with torch.no_grad():
             torch._foreach_lerp_(self._followers, self._leaders, options.tau)
         return metrics | of_embedding | of_actor | of_multipliers
 
     def _drawn(self, posterior: Gaussian, count: int) -> Tensor:
-        """Embeddings ``[G, B, d]``, another one for every transition."""
+        """Embeddings ``[G count, d]``, another one for every transition."""
         shape = (count, *posterior.mean.shape)
-        return Gaussian(*(part.expand(shape) for part in posterior)).rsample().transpose(0, 1)
+        return Gaussian(*(part.expand(shape) for part in posterior)).rsample().transpose(0, 1).flatten(0, 1)
 
     def _propose(self, transitions: TensorDict, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Skills of the policy ``[G, B, d]`` and its KL to the prior ``[G, B]`` at both states, in one pass."""
-        shape, parts = embedding.shape[:2], (transitions, transitions["next"])
-        both = torch.cat([torch.cat([part["observation"], embedding], -1).flatten(0, 1) for part in parts])
-        prior = Gaussian(
-            *(torch.cat([part[key].flatten(0, 1) for part in parts]) for key in ("prior_mean", "prior_log_std"))
+        """Skills of the policy ``[G B, d]`` and its KL to the prior ``[G B]`` at both states, in one pass."""
+        known = torch.cat([join(transitions, "observation"), embedding.repeat(2, 1)], dim=-1)
+        prior = Gaussian(join(transitions, "prior_mean"), join(transitions, "prior_log_std"))
+        policy = corrected(prior, self.policy(known, learning=len(embedding)))
+        (skill, next_skill), (divergence, next_divergence) = (
+            each.chunk(2) for each in (policy.rsample(), analytic_kl(policy, prior))
         )
-        policy = corrected(prior, self.policy(both, learning=len(both) // 2))
-        skill, divergence = policy.rsample(), analytic_kl(policy, prior)
-        now, after = (each.unflatten(0, shape) for each in skill.chunk(2))
-        here, there = (each.unflatten(0, shape) for each in divergence.chunk(2))
-        return now, here, after.detach(), there.detach()
+        return skill, divergence, next_skill.detach(), next_divergence.detach()
 
     def _values(self, transitions: TensorDict, embedding: Tensor, skill: Tensor, learning: int | None = None) -> Tensor:
-        """Of both critics, ``[G, B, 2]``."""
-        known = torch.cat([transitions["observation"], embedding, skill], dim=-1).flatten(0, 1)
-        values = torch.cat([critic(known, learning=learning) for critic in self.critics], dim=-1)
-        return values.unflatten(0, embedding.shape[:2])
+        """Of both critics, ``[G B, 2]``."""
+        known = torch.cat([transitions["observation"], embedding, skill], dim=-1)
+        return torch.cat([critic(known, learning=learning) for critic in self.critics], dim=-1)
 
     def _grow(self, posterior: Gaussian, divergence: Tensor, weight: Tensor, small: int) -> Metrics:
         """One step of all multipliers; ``divergence`` and ``weight`` are ``[G]``."""
@@ -234,13 +212,3 @@ class SimplModule(MetaTrainModule):
             "alpha_large": self.large_alpha().detach().mean(),
             "lambda_large": self.large_lambda().detach().mean(),
         }
-
-    # Handing on
-
-    def artefact(self) -> Artefact:
-        """Encoder, policy, critics and the multiplier of large contexts."""
-        networks = ("encoder", "policy", "critics", "large_alpha")
-        named = chain.from_iterable(
-            ((f"{name}.{key}", tensor) for key, tensor in getattr(self, name).state_dict().items()) for name in networks
-        )
-        return Artefact("simpl", {"embedding_dim": self.options.embedding_dim}, dict(named))

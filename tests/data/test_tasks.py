@@ -196,6 +196,7 @@ def test_adaptation_runs_every_stage_in_the_tasks_to_test_on(tmp_path):
     stream = torch.get_rng_state()
     result = adapt(module, lambda seeds: Tasks(len(seeds)), seed=3)
     assert torch.equal(torch.get_rng_state(), stream)
+    assert module.training
     assert result.tasks == ("d", "e")
     assert result.curves.tolist() == [[36.0] * 5, [20.0] * 5]
     assert result.returns.tolist() == [36.0, 36.0, 20.0, 20.0]

@@ -176,7 +176,7 @@ def test_embeddings_come_from_the_prior_a_sampled_context_or_all_of_it():
     draws = torch.stack([module.begin("prior", tasks, memory)["embedding"] for _ in range(3000)])
     np.testing.assert_allclose(draws.mean(0), 0, atol=0.1)
     np.testing.assert_allclose(draws.std(0), 1, atol=0.1)
-    posterior = module.encoder(module._context(given[::2]))
+    posterior = module.posterior(given[::2])
     draws = torch.stack([module.begin("all", tasks, memory)["embedding"][0] for _ in range(2000)])
     spread = posterior.log_std.exp().detach()
     np.testing.assert_allclose((draws.mean(0) - posterior.mean.detach()) / spread, 0, atol=0.15)

@@ -1,0 +1,81 @@
+"""Meta-learners whose policy knows its task by an embedding, which an encoder infers from a context of transitions."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from lightning_skills.artefacts import Artefact
+from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.nets.gaussian import Gaussian
+from lightning_skills.phases.base import PhaseContext
+from lightning_skills.phases.meta_train import MetaTrainModule
+
+
+class ContextMetaModule(MetaTrainModule):
+    """Base of context-based meta-learners (PEARL, Rakelly et al., ICML 2019, sec. 4, and those after it).
+
+    An embedding ``[d]`` is drawn when an episode begins and kept to its end: from N(0, 1), from the posterior given a
+    sampled context, or from that given all of the context.
+
+    Args:
+        context: Its ``options`` have ``embedding_dim`` (d), ``capacity`` (transitions of a task that each view keeps)
+            and ``frames`` (env frames in all).
+        context_size: Transitions of a context that is sampled for an episode.
+    """
+
+    kind: str
+    """Of what it hands on."""
+    networks: tuple[str, ...]
+    """Names of the modules that it hands on."""
+
+    def __init__(self, context: PhaseContext, context_size: int) -> None:
+        super().__init__(context)
+        assert context.env.tasks is not None
+        self.options: Any = context.options
+        self.context_size = context_size
+        self.train_tasks, self.test_tasks = context.env.tasks.train_indices, context.env.tasks.test_indices
+
+    @abstractmethod
+    def posterior(self, context: TensorDict) -> Gaussian:
+        """Of the embedding ``[..., d]``, on the phase's device, given contexts ``[..., N]``."""
+
+    def settled(self, posterior: Gaussian) -> Tensor:
+        """The embedding ``[n, d]`` to act with, given all of the context: a sample."""
+        return posterior.rsample()
+
+    def initial_state(self, worlds: int) -> TensorDict:
+        """No embedding yet, ``[worlds, d]``."""
+        return TensorDict({"embedding": torch.zeros(worlds, self.options.embedding_dim)}, batch_size=[worlds])
+
+    @torch.no_grad()
+    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
+        """An embedding ``[n, d]`` from the "prior", from the posterior of a sampled "context", or of "all" of it."""
+        if given == "prior":
+            embedding = torch.randn(len(tasks), self.options.embedding_dim)
+        elif given == "context":
+            embedding = self.posterior(memory.sample(tasks, self.context_size, "context")).rsample()
+        else:
+            contexts = [memory.all(task, "context")[None] for task in tasks.tolist()]
+            embedding = torch.cat([self.settled(self.posterior(context)) for context in contexts])
+        return TensorDict({"embedding": embedding.cpu()}, batch_size=[len(tasks)])
+
+    def views(self) -> Mapping[str, int]:
+        """What encoders see, and what is learned from."""
+        return {"context": self.options.capacity, "replay": self.options.capacity}
+
+    def progress(self) -> tuple[int, int]:
+        """(env frames done, env frames in all)."""
+        return self.env_frames, self.options.frames
+
+    def artefact(self) -> Artefact:
+        """The tensors of all ``networks``, as ``<network>.<its own name>``."""
+        tensors = {
+            f"{name}.{key}": tensor
+            for name in self.networks
+            for key, tensor in self.get_submodule(name).state_dict().items()
+        }
+        return Artefact(self.kind, {"embedding_dim": self.options.embedding_dim}, tensors)
