@@ -64,7 +64,9 @@ def _tasks(finals: Mapping[str, tuple[Path, list[float]]]) -> list[tuple[str, li
 def _snapshots(evaluations: Path) -> list[tuple[str, list[np.ndarray]]]:
     """Where the policy led at some evaluations while training."""
     every = [(int(file.stem), _episodes(file)) for file in sorted(evaluations.glob("*/*.npz"))]
-    chosen = np.unique(np.linspace(0, len(every) - 1, PANELS).round().astype(int)) if every else []
+    if not every:
+        return []
+    chosen = np.unique(np.linspace(0, len(every) - 1, PANELS).round().astype(int))
     return [(report.env_frames(frames), episodes) for frames, episodes in (every[index] for index in chosen)]
 
 

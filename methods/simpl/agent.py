@@ -130,5 +130,6 @@ class SimplAgent(ContextMetaModule):
 
     @torch.no_grad()
     def _track(self) -> None:
-        followers, leaders = ([*critics.parameters()] for critics in (self.target_critics, self.critics))
+        followers: list[Tensor] = [*self.target_critics.parameters()]
+        leaders: list[Tensor] = [*self.critics.parameters()]
         torch._foreach_lerp_(followers, leaders, self.options.tau)
