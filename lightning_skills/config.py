@@ -26,6 +26,7 @@ from yaml import YAMLError
 from lightning_skills import limits, plugins
 from lightning_skills.errors import InputError
 from lightning_skills.limits import at_least, one_of, within
+from lightning_skills.parts import check_needs
 from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -202,6 +203,7 @@ def load(words: Sequence[str]) -> Run:
     _check_keys(overrides, flatten(known) | dict.fromkeys(phases))
     config = _freeze(_compose(moved))
     _check_task(env, config.env.task, method)
+    check_needs(method, env, config.env.task)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
     _check_ahead(config, method)
@@ -272,7 +274,7 @@ def change(run: Run, words: Sequence[str]) -> Run:
         except OmegaConfBaseException as error:
             raise InputError(_explain(error)) from None
     config = _freeze(tree)
-    _check_task(run.env, config.env.task, run.method)
+    _check_task(run.env, config.env.task)
     return dataclasses.replace(run, config=config)
 
 
@@ -397,9 +399,10 @@ def _check_phase_names(method: MethodSpec) -> None:
 
 
 def _check_task(env: EnvSpec, task: str, method: MethodSpec | None = None) -> None:
-    """Raise InputError unless the env knows the task, and it is of the kind that the method, if there is one, needs."""
+    """Raise InputError unless the env knows the task, and it is of a kind that the method, if there is one, takes."""
     several = method is not None and TASKS in method.requires
-    known = [*(() if several else env.tasks), *(env.distributions if several or method is None else ())]
+    distributed = several or method is None or any(phase.single_task for phase in method.phases)
+    known = [*(() if several else env.tasks), *(env.distributions if distributed else ())]
     if task in known or not (env.tasks or several):
         return
     has = f"env {env.name!r} has {_described(env, several)}"

@@ -74,8 +74,8 @@ def test_an_artefact_from_elsewhere_is_named_by_its_phase():
         ([*SAMPLE, "seed"], "cannot read 'seed'"),
         ([*SAMPLE, "+seed=1"], "cannot add or delete options"),
         (["method=spirl", "env=target"], "it needs demonstrations"),
-        (["method=spirl", "env=kitchen", "env.task=simpl"], "method 'spirl' needs one task, not a distribution"),
         (["method=simpl", "env=maze", "collect.ahead=true"], "phase 'meta' of method 'simpl' runs whole episodes"),
+        (["method=simpl", "env=maze", "env.task=spirl40"], "method 'simpl' needs a distribution of tasks"),
     ],
 )
 def test_bad_words_are_one_line_that_names_what_to_mend(words, message):

@@ -8,6 +8,7 @@ from tensordict import NestedKey, TensorDict
 from torch import Tensor, nn
 
 from lightning_skills.artefacts import Artefact
+from lightning_skills.data.batch_env import TaskDistribution
 from lightning_skills.data.task_replay import TaskReplay
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.phases.base import PhaseContext
@@ -21,8 +22,9 @@ class ContextMetaModule(MetaTrainModule):
     sampled context, or from that given all of the context.
 
     Args:
-        context: Its ``options`` have ``embedding_dim`` (d), ``capacity`` (transitions of a task that each view keeps)
-            and ``frames`` (env frames in all).
+        context: Its ``options`` have ``capacity`` (transitions of a task that each view keeps) and ``frames`` (env
+            frames in all).
+        embedding_dim: d.
         context_size: Transitions of a context that is sampled for an episode.
     """
 
@@ -35,12 +37,12 @@ class ContextMetaModule(MetaTrainModule):
     encoder: nn.Module
     """Contexts ``[G, N, features]`` to posteriors ``[G, d]``."""
 
-    def __init__(self, context: PhaseContext, context_size: int) -> None:
+    def __init__(self, context: PhaseContext, embedding_dim: int, context_size: int) -> None:
         super().__init__(context)
-        assert context.env.tasks is not None
         self.options: Any = context.options
-        self.context_size = context_size
-        self.train_tasks, self.test_tasks = context.env.tasks.train_indices, context.env.tasks.test_indices
+        self.embedding_dim, self.context_size = embedding_dim, context_size
+        tasks = context.env.tasks or TaskDistribution(("",), ())  # alone in one task
+        self.train_tasks, self.test_tasks = tasks.train_indices, tasks.test_indices
 
     def posterior(self, context: TensorDict) -> Gaussian:
         """Of the embedding ``[..., d]``, on the phase's device, given contexts ``[..., N]``."""
@@ -54,13 +56,13 @@ class ContextMetaModule(MetaTrainModule):
 
     def initial_state(self, worlds: int) -> TensorDict:
         """No embedding yet, ``[worlds, d]``."""
-        return TensorDict({"embedding": torch.zeros(worlds, self.options.embedding_dim)}, batch_size=[worlds])
+        return TensorDict({"embedding": torch.zeros(worlds, self.embedding_dim)}, batch_size=[worlds])
 
     @torch.no_grad()
     def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
         """An embedding ``[n, d]`` from the "prior", from the posterior of a sampled "context", or of "all" of it."""
         if given == "prior":
-            embedding = torch.randn(len(tasks), self.options.embedding_dim)
+            embedding = torch.randn(len(tasks), self.embedding_dim)
         elif given == "context":
             embedding = self.posterior(memory.sample(tasks, self.context_size, "context", self.context_keys)).rsample()
         else:
@@ -83,4 +85,8 @@ class ContextMetaModule(MetaTrainModule):
             for name in self.networks
             for key, tensor in self.get_submodule(name).state_dict().items()
         }
-        return Artefact(self.kind, {"embedding_dim": self.options.embedding_dim}, tensors)
+        return Artefact(self.kind, self.settings(), tensors)
+
+    def settings(self) -> Mapping[str, Any]:
+        """What the networks are rebuilt from: the length of an embedding."""
+        return {"embedding_dim": self.embedding_dim}

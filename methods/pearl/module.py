@@ -41,7 +41,7 @@ class PearlModule(ContextMetaModule):
     key: Tensor
 
     def __init__(self, context: PhaseContext) -> None:
-        super().__init__(context, context.options.context_size)
+        super().__init__(context, context.options.embedding_dim, context.options.context_size)
         options, env = self.options, context.env
         following = [("next", "observation")] if options.next_state_in_context else []
         self.context_keys = ["observation", "action", ("next", "reward"), *following]

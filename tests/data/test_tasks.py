@@ -208,7 +208,7 @@ def test_restored_data_go_on_alike(tmp_path):
     data.collect(CollectEpisodes((0, 1, 2), "nothing", episodes=2, into=("replay", "context")))
     state, tensors = data.save(tmp_path, None)
     again.restore(state, {key: value.clone() for key, value in tensors.items()}, tmp_path)
-    again.module.begun = list(data.module.begun)
+    again.module.begun, again.module.env_frames = list(data.module.begun), data.module.env_frames
     for each in (data, again):
         each.collect(CollectEpisodes((2, 0), "context", episodes=2, into=("replay",)))
     for task in range(3):
