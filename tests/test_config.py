@@ -95,7 +95,7 @@ def test_bad_words_are_one_line_that_names_what_to_mend(words, message):
             "cheetah-vel-0, cheetah-vel-1, cheetah-vel-2, ..., sparse-point-robot-99",
         ),
         (["method=simpl", "env=kitchen"], "env 'kitchen' has distributions simpl"),
-        (SAMPLE, "env 'target' has 2 single tasks, near, far"),
+        (SAMPLE, "env 'target' has distributions both and 2 single tasks, near, far"),
     ],
 )
 def test_an_unknown_task_is_told_what_there_is_in_short(words, offered):
