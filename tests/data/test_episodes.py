@@ -45,35 +45,35 @@ def test_what_is_not_written_yet_is_part_of_the_state():
     assert again.ended() == episodes.ended() == [(7, 1.0, False), (9, 3.0, True), (9, 6.0, False)]
 
 
+TRANSITIONS = (
+    [[(0, True), (1, True)], [(2, True), (3, True)]],
+    [[(5, False)], [(5, False)]],
+    [[(20, False), (21, False), (22, True)], [(23, True)]],
+)
+"""Reward and end of each rank's, counted twice; ranks need not step together in between."""
+
+
 def rank_with(rank, port, folder):
     distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=3)
     episodes = Episodes(1)
-    for step in range(4):
-        add(episodes, (10 * rank + step, rank == 2, rank != 1 and step >= rank))
-        if step == 1:
-            episodes.counted(20)
-    episodes.counted(40)
+    for env_frames, transitions in zip((20, 40), TRANSITIONS[rank], strict=True):
+        for reward, done in transitions:
+            add(episodes, (reward, rank == 2, done))
+        episodes.counted(env_frames)
     torch.save(episodes.ended(), folder / str(rank))
     distributed.destroy_process_group()
 
 
 def test_all_ranks_know_the_episodes_of_all(tmp_path):
-    """Rank 0 ends one in every step, rank 1 none, rank 2 two."""
     port = free_port()
     processes = [FORKS.Process(target=rank_with, args=(rank, port, tmp_path)) for rank in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
-    expected = [
-        (20, 0.0, False),
-        (20, 1.0, False),
-        (40, 2.0, False),
-        (40, 63.0, True),
-        (40, 3.0, False),
-        (40, 23.0, True),
-    ]
-    assert [torch.load(tmp_path / str(rank)) for rank in range(3)] == [expected] * 3
+    first = [(20, 0.0, False), (20, 1.0, False), (20, 63.0, True)]
+    second = [(40, 2.0, False), (40, 23.0, True), (40, 3.0, False)]
+    assert [torch.load(tmp_path / str(rank)) for rank in range(3)] == [first + second] * 3
 
 
 def test_rows_are_gathered_rank_by_rank():
