@@ -16,12 +16,10 @@ APPROACH = 0.08
 """How far above a grasp or a release the gripper starts to move straight down, and where to it rises."""
 STRIDE = 0.05
 """Metres of a step; the control of that velocity is 1."""
-SLEW = 0.5
-"""Largest change of the fingers' control in a step."""
 REACHED = 0.01
 """Distance in y and in z at which a place counts as reached."""
-SETTLE = 3
-"""Steps without motion after the fingers have closed or opened."""
+GRASPING = 2
+"""Steps in which the fingers close or open."""
 DETOUR_ALONG, DETOUR_ASIDE = (0.2, 0.8), (-0.2, 0.2)
 """Where on its way a detour leads, and how far aside, as shares of the way's length."""
 
@@ -48,19 +46,18 @@ class Phase:
     detour: bool = False
 
 
-CLOSING = SETTLE + round(1 / SLEW)
 PHASES = (
-    Phase("own", "lift"),
+    Phase("own", "lift", detour=True),
     Phase("block", "lift", detour=True),
     Phase("block", "block", APPROACH, detour=True),
     Phase("block", "block"),
-    Phase("own", "own", open=False, wait=CLOSING),
+    Phase("own", "own", open=False, wait=GRASPING),
     Phase("own", "own", APPROACH, open=False),
-    Phase("own", "lift", open=False),
+    Phase("own", "lift", open=False, detour=True),
     Phase("base", "lift", open=False, detour=True),
     Phase("base", "base", APPROACH, open=False, detour=True),
     Phase("base", "base", open=False),
-    Phase("own", "own", wait=CLOSING),
+    Phase("own", "own", wait=GRASPING),
     Phase("own", "own", APPROACH),
 )
 """One block is stacked by all of these in turn."""
@@ -96,7 +93,6 @@ class Script:
         self._began = np.tile(geometry.START, (len(order), 1))
         self._by = np.zeros((len(order), 2))
         self._detouring = np.zeros(len(order), dtype=bool)
-        self._fingers = np.ones(len(order))
 
     @property
     def finished(self) -> Array:
@@ -110,8 +106,7 @@ class Script:
         way = goal - seen.gripper
         length = np.hypot(*way.T)[:, None]
         move = way / np.maximum(length, STRIDE)
-        self._fingers += np.clip(_OPEN[self._phase] - self._fingers, -SLEW, SLEW)
-        return np.concatenate([move, self._fingers[:, None]], axis=1)
+        return np.concatenate([move, _OPEN[self._phase, None]], axis=1)
 
     def _pair(self, seen: Parts) -> tuple[Array, Array]:
         """Places of the blocks to be moved and of those to put them on, each ``[n, 2]``."""

@@ -107,6 +107,32 @@ def test_detours_make_equal_tasks_different(made):
     assert max(swerves) < 0.4
 
 
+def grasps(trajectory):
+    """Rows in which the fingers are first told to close."""
+    return np.flatnonzero(np.diff(trajectory["action"][:, 2]) < 0) + 1
+
+
+def test_fingers_are_open_or_closed_and_take_two_steps_to_change(made):
+    for trajectory in made:
+        assert set(trajectory["action"][:, 2].tolist()) == {0.0, 1.0}
+        z = trajectory["observation"][:, 2]
+        changes = np.flatnonzero(np.diff(trajectory["action"][:, 2])) + 1
+        changes = changes[changes + 3 < len(z)]
+        assert len(changes) >= 3
+        assert np.abs(z[changes + 2] - z[changes]).max() < 0.012, "the rest of the way"
+        assert (z[changes + 3] - z[changes]).min() > 0.03
+
+
+def test_a_block_is_not_lifted_straight_up(made):
+    swerves = []
+    for trajectory in made:
+        y, z = trajectory["observation"][:, 1], trajectory["observation"][:, 2]
+        for row in grasps(trajectory):
+            rising = slice(row, row + 1 + np.argmax(z[row:] > 1.25))
+            swerves.append(np.abs(y[rising] - y[row]).max())
+    assert np.mean(np.array(swerves) > 0.01) > 0.5
+
+
 def test_data_depend_on_the_seed_and_not_on_the_workers(monkeypatch):
     config = with_data(trajectories=6, stacks=1)
     one = list(demos.generate(config))
@@ -140,7 +166,7 @@ def test_action_noise_is_recorded(made):
     still = [np.abs(trajectory["action"][:, :2]).max(axis=1).min() for trajectory in made[:4]]
     shaken = [np.abs(trajectory["action"][:, :2]).max(axis=1).min() for trajectory in noisy]
     assert max(still) < 0.002 < min(shaken)
-    assert {float(value) for trajectory in noisy for value in trajectory["action"][:, 2]} == {0.0, 0.5, 1.0}
+    assert {float(value) for trajectory in noisy for value in trajectory["action"][:, 2]} == {0.0, 1.0}
 
 
 def test_demonstrations_that_cannot_succeed_are_an_error_and_no_endless_loop(monkeypatch):

@@ -1,10 +1,11 @@
-"""Images of block stacking against brute force and the authors' camera; scenes of the env and of data sets."""
+"""Images of block stacking against brute force and MuJoCo's camera; scenes of the env and of data sets."""
 
 import itertools
 import subprocess
 import sys
 from dataclasses import replace
 
+import mujoco
 import numpy as np
 import pytest
 import torch
@@ -18,8 +19,11 @@ from lightning_skills.errors import InputError
 from lightning_skills.plugins import resolve
 
 IMAGES = BlocksConfig(task="dense5", images=True)
-WINDOW = 2 * np.hypot(0.6, 0.1) * np.tan(np.pi / 8)
-WHITE = 240 / 127.5 - 1
+VIEW = np.tan(np.pi / 8)
+COLOURS = np.array([[255, 255, 255], [0, 0, 0], [165, 125, 85], [60, 80, 105]]) / 127.5 - 1.0
+"""Of blocks, gripper, table and what is behind."""
+PALM, FINGER, BLOCK = (0.04, 0.075, 0.02), (0.03, 0.006, 0.045), (0.04, 0.04, 0.04)
+"""Half extents."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,24 +47,77 @@ def drawn(*frames):
     return BlocksRenderer(5)(scene)[:, 3:].numpy()
 
 
+def boxes(gripper, opening, blocks):
+    """Centres (y, z) and half extents of all but the table."""
+    fingers = [(gripper[0] + side * (opening + 0.006), gripper[1] - 0.095) for side in (-1, 1)]
+    return [((gripper[0], gripper[1] - 0.03), PALM), *[(f, FINGER) for f in fingers], *[(b, BLOCK) for b in blocks]]
+
+
+def camera(gripper):
+    """Where the authors' camera is, and its directions to the right, upwards and backwards ``[3, 3]``, in columns."""
+    at, target = np.array([0.6, gripper[0], gripper[1] - 0.1]), np.array([0.0, gripper[0], gripper[1] - 0.2])
+    backwards = (at - target) / np.linalg.norm(at - target)
+    right = np.array([0.0, 1.0, 0.0])
+    return at, np.stack([right, np.cross(backwards, right), backwards], axis=1)
+
+
+def pinhole(gripper, x, y, z):
+    """Where a camera shows points ``[...]``: to the right and upwards, 1 being as far away as its picture's plane."""
+    at, axes = camera(gripper)
+    right, up, backwards = np.moveaxis((np.stack(np.broadcast_arrays(x, y, z), axis=-1) - at) @ axes, -1, 0)
+    return np.stack([right, up]) / -backwards
+
+
+def pixels(shown, samples):
+    """The picture ``[3, 32, 32]`` of what (a row of COLOURS) each of ``[32 * samples, 32 * samples]`` points shows."""
+    shown = shown.reshape(32, samples, 32, samples)
+    return (np.stack([(shown == kind).mean(axis=(1, 3)) for kind in range(4)], axis=-1) @ COLOURS).transpose(2, 0, 1)
+
+
+def points(samples):
+    """To the right and upwards, from the left and from the top."""
+    along = VIEW * (2 * (np.arange(32 * samples) + 0.5) / (32 * samples) - 1)
+    return along[None], -along[:, None]
+
+
 def brute_force(gripper, opening, blocks, samples):
-    """Colours at many points of each pixel; z downwards, y to the right."""
-    along = WINDOW * ((np.arange(32 * samples) + 0.5) / (32 * samples) - 0.5)
-    y, z = (gripper[0] + along)[None], (gripper[1] - 0.2 - along)[:, None]
+    """Rectangles, as high as the corners of a box are seen and as wide as its middle; in which pixels several lie."""
+    right, up = points(samples)
 
-    def box(centre_y, centre_z, half_y, half_z):
-        return (np.abs(y - centre_y) < half_y) & (np.abs(z - centre_z) < half_z)
+    def within(rows, columns):
+        return (up > rows.min()) & (up < rows.max()) & (right > columns.min()) & (right < columns.max())
 
-    white = np.any([box(*place, 0.04, 0.04) for place in blocks], axis=0)
-    eye = gripper[1] - 0.1  # as far before the plane as the table's far edge is behind it
-    table = (z < (eye + 0.8) / 2) & (np.abs(y) < 0.6)
-    palm = box(gripper[0], gripper[1] - 0.03, 0.075, 0.02)
-    fingers = [box(gripper[0] + side * (opening + 0.006), gripper[1] - 0.095, 0.006, 0.045) for side in (-1, 1)]
-    shown = np.select([white, palm | fingers[0] | fingers[1], table], [0, 1, 2], 3)
-    colours = np.array([[240, 240, 240], [25, 25, 30], [165, 125, 85], [60, 80, 105]]) / 127.5 - 1.0
-    pixels = shown.reshape(32, samples, 32, samples)
-    shares = np.stack([(pixels == kind).mean(axis=(1, 3)) for kind in range(4)], axis=-1)
-    return (shares @ colours).transpose(2, 0, 1)
+    def box(centre, half):
+        x, y, z = (at + size * np.array([-1, 1]) for at, size in zip((0.0, *centre), half, strict=True))
+        (_, rows), (columns, _) = pinhole(gripper, x[:, None], 0.0, z), pinhole(gripper, 0.0, y, centre[1])
+        return within(rows, columns)
+
+    (_, far), (sides, _) = pinhole(gripper, -0.6, 0.0, 0.8), pinhole(gripper, 0.0, np.array([-0.6, 0.6]), 0.8)
+    palm, left, right_finger, *white = itertools.starmap(box, boxes(gripper, opening, blocks))
+    table = within(np.array([-1.0, far]), sides)
+    several = np.sum([palm, left, right_finger, *white], axis=0) > 1
+    image = pixels(np.select([np.any(white, axis=0), palm | left | right_finger, table], [0, 1, 2], 3), samples)
+    return image, several.reshape(32, samples, 32, samples).any(axis=(1, 3))
+
+
+def cast(gripper, opening, blocks, samples):
+    """What MuJoCo's camera with its default field of view sees, ray by ray."""
+    solid = [((0.0, 0.4), (0.6, 0.6, 0.4)), *boxes(gripper, opening, blocks)]
+    geoms = [f'<geom type="box" pos="0 {y} {z}" size="{a} {b} {c}"/>' for (y, z), (a, b, c) in solid]
+    y, z = gripper
+    model = mujoco.MjModel.from_xml_string(
+        f"""<mujoco><worldbody>{"".join(geoms)}<body name="target" pos="0 {y} {z - 0.2}"/>
+        <camera mode="targetbody" target="target" pos="0.6 {y} {z - 0.1}"/></worldbody></mujoco>"""
+    )
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    scale = np.tan(np.radians(model.cam_fovy[0]) / 2) / VIEW
+    rays = np.stack(np.broadcast_arrays(*points(samples), -1.0 / scale), axis=-1) @ data.cam_xmat[0].reshape(3, 3).T
+    hit, distance = np.empty(rays[..., 0].size, dtype=np.int32), np.empty(rays[..., 0].size)
+    mujoco.mj_multiRay(
+        *(model, data, data.cam_xpos[0], rays.ravel(), None, 1, -1, hit, distance, None, len(hit), mujoco.mjMAXVAL)
+    )
+    return pixels(np.select([hit < 0, hit == 0, hit < 4], [3, 2, 1], 0).reshape(32 * samples, -1), samples)
 
 
 def roll(env, steps, seed=0):
@@ -75,33 +132,60 @@ def roll(env, steps, seed=0):
         ((0.0, 1.2), 0.06, [(0.0, 0.84), (0.21, 0.84), (-0.2, 0.84)]),
         ((0.107, 0.953), 0.0397, [(0.107, 0.84), (0.26, 0.92), (0.262, 0.84)]),
         ((0.48, 1.04), 0.0, [(0.52, 0.84)]),  # by the table's edge
-        ((-0.51, 1.55), 0.013, []),
+        ((-0.51, 1.49), 0.013, []),
     ],
 )
 def test_every_rectangle_is_averaged_exactly_over_every_pixel(gripper, opening, blocks):
-    image = drawn(frame(gripper, opening, blocks))[0]
-    assert np.abs(image - brute_force(gripper, opening, blocks, samples=64)).max() < 0.04
+    expected, several = brute_force(gripper, opening, blocks, samples=64)
+    wrong = np.abs(drawn(frame(gripper, opening, blocks))[0] - expected)
+    assert wrong[:, ~several].max() < 0.04
+    assert wrong.max() < 0.3, "at the sides of what overlaps"
+    assert several.sum() < 40
 
 
-@pytest.mark.parametrize("away", [(0.0, -0.2), (0.0, -0.11), (0.12, -0.3), (-0.15, -0.36), (0.17, -0.1)])
-def test_blocks_are_where_the_authors_camera_sees_them(away):
-    """A pinhole 0.6 in front of the gripper and 0.1 below it that looks at the point 0.2 below it."""
-    gripper = np.array([0.1, 2.0])  # the table is out of sight
-    image = drawn(frame(gripper, 0.0, [gripper + away]))[0]
-    lit = image.mean(axis=0) - drawn(frame(gripper, 0.0))[0].mean(axis=0)
-    rows, columns = np.indices((32, 32)) + 0.5
-    centre = np.array([(lit * columns).sum(), (lit * rows).sum()]) / lit.sum()
+def test_the_camera_is_mujocos():
+    model = mujoco.MjModel.from_xml_string(
+        """<mujoco><worldbody><body name="target" pos="0 0.3 1.0"/>
+        <camera mode="targetbody" target="target" pos="0.6 0.3 1.1"/></worldbody></mujoco>"""
+    )
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    at, axes = camera((0.3, 1.2))
+    assert data.cam_xpos[0] == pytest.approx(at)
+    assert data.cam_xmat[0].reshape(3, 3) == pytest.approx(axes)
+    assert np.tan(np.radians(model.cam_fovy[0]) / 2) == pytest.approx(VIEW)
 
-    forward = np.array([-0.6, 0.0, -0.1]) / np.hypot(0.6, 0.1)
-    right, up = np.array([0.0, 1.0, 0.0]), np.cross([0.0, 1.0, 0.0], forward)
-    ray = np.array([-0.6, away[0], away[1] + 0.1])
-    focal = 16 / np.tan(np.pi / 8)
-    expected = 16 + focal * np.array([ray @ right, -(ray @ up)]) / (ray @ forward)
-    assert np.hypot(*(centre - expected)) < 1.0
+
+@pytest.mark.parametrize(
+    ("gripper", "opening", "blocks"),
+    [
+        ((0.0, 1.32), 0.06, [(0.0, 0.84), (0.21, 0.84), (-0.15, 0.84)]),
+        ((0.3, 1.3), 0.04, [(0.3, 1.19), (0.3, 0.84), (0.3, 0.92), (0.48, 0.84)]),
+        ((-0.51, 1.49), 0.013, []),
+    ],
+)
+def test_rectangles_are_close_to_what_mujocos_camera_sees(gripper, opening, blocks):
+    seen = cast(gripper, opening, blocks, samples=8)
+    assert np.abs(drawn(frame(gripper, opening, blocks))[0] - seen).mean() < 0.03
+
+
+@pytest.mark.parametrize("height", [1.2, 1.3, 1.32, 1.34, 1.36, 1.4])
+def test_a_block_on_the_table_shows_as_many_rows_as_mujocos_camera_sees_of_it(height):
+    """Where grippers travel, at 1.32, it decides to which block a prior leads."""
+    scene = (0.0, height), 0.06, [(0.0, 0.84)]
+    empty = frame((0.0, height), 0.06)
+
+    def rows(image):
+        table = drawn(empty)[0][2, :, 15:17]
+        return ((image[2, 16:, 15:17] - table[16:]) / (1.0 - table[16:])).sum() / 2
+
+    expected = rows(cast(*scene, samples=16))
+    assert rows(drawn(frame(*scene))[0]) == pytest.approx(expected, abs=0.07)
+    assert bool(expected > 0.9) is (height < 1.37)
 
 
 def test_the_table_tells_the_grippers_height_as_high_as_demonstrations_go():
-    images = drawn(*(frame((0.0, height)) for height in np.arange(0.95, 1.57, 0.05)))
+    images = drawn(*(frame((0.0, height)) for height in np.arange(0.95, 1.5, 0.05)))
     rows = ((images[:, 0] - images[-1, 0, 0, 0]).clip(0, None) > 0.2)[:, :, 2].sum(axis=1)
     assert (np.diff(rows) < 0).all()
     assert rows[-1] > 0
@@ -128,12 +212,12 @@ def test_motion_of_a_millimetre_shows_and_y_runs_to_the_right_z_upwards():
     )
     for other in (right, higher, moved, wider):
         assert np.abs(other - still).max() > 0.03
-    rows, columns = np.nonzero(np.isclose(still[0], WHITE, atol=1e-3))
+    rows, columns = np.nonzero(np.isclose(still[0], 1.0, atol=1e-3))
     assert columns.min() > 18
     assert columns.max() < 26
     assert 13 < rows.mean() < 18, "0.2 below the gripper is the middle"
     far = drawn(frame(blocks=[(0.1, 1.1)]))[0]
-    assert np.nonzero(np.isclose(far[0], WHITE, atol=1e-3))[0].mean() < rows.mean() - 5
+    assert np.nonzero(np.isclose(far[0], 1.0, atol=1e-3))[0].mean() < rows.mean() - 5
 
 
 def test_the_newest_frame_comes_last():
