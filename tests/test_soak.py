@@ -26,7 +26,7 @@ def words_for(method: MethodSpec, env: str, folder: Path, name: str, ranks: int 
     words = [f"method={method.name}", f"env={env}", "debug=smoke", f"runs_dir={folder / name}", "collect.worlds=2"]
     words += [f"data_dir={folder / 'data'}", "trainer.accelerator=cpu", f"trainer.devices={ranks}", "trainer.threads=1"]
     words += [
-        f"method.{key}={LONGER * value}" for key, value in method.smoke.items() if key.endswith(("updates", "frames"))
+        f"method.{key}={longer * value}" for key, value in method.smoke.items() if key.endswith(("updates", "frames"))
     ]
     return [*words, "logging.progress=false"]
 
@@ -79,12 +79,7 @@ def test_fifty_restarts_are_one_run_and_one_curve(tmp_path):
     from mlflow.tracking import MlflowClient
 
     spec = plugins.methods()["spirl"]
-    words = words_for(spec, "maze", tmp_path, "runs")
-    words += [
-        f"method.{key}={15 * LONGER * value}"
-        for key, value in spec.smoke.items()
-        if key.endswith(("updates", "frames"))
-    ]
+    words = words_for(spec, "maze", tmp_path, "runs", longer=15 * LONGER)
     rng, kills, began = random.Random(0), 0, time.monotonic()
     while kills < RESTARTS and (outcome := kill_at_random(start(words), tmp_path / "runs", rng)) is not None:
         kills += 1
