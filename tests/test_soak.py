@@ -49,8 +49,9 @@ def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) 
         time.sleep(0.01)
     time.sleep(rng.uniform(0, 1))
     try:
-        victims = psutil.Process(process.pid).children() or [psutil.Process(process.pid)]
-        victim = rng.choice(victims)
+        run = psutil.Process(process.pid)
+        ranks = [child for child in run.children() if "RANK" in child.environ()]  # not Python's resource tracker
+        victim = rng.choice(ranks or [run])
         rank = victim.environ().get("RANK", "0")
         victim.kill()
     except psutil.NoSuchProcess:
@@ -61,9 +62,9 @@ def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) 
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize(("method", "env"), served_pairs())
-def test_random_kills_change_nothing(method, env, ranks, tmp_path):
-    spec = plugins.methods()[method]
+@pytest.mark.parametrize("method", [method for method, env in served_pairs() if env == "maze"])
+def test_random_kills_change_nothing(method, ranks, tmp_path):
+    spec, env = plugins.methods()[method], "maze"
     whole, killed = ([*words_for(spec, env, tmp_path, name, ranks), "logging=csv"] for name in ("whole", "killed"))
     assert start(whole).wait(1800) == 0
     rng, kills = random.Random(f"{method}-{env}-{ranks}"), 0
