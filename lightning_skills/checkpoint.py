@@ -238,8 +238,6 @@ class Checkpoints(Callback):
             raise InputError(
                 f"cannot write checkpoint {target}: {str(error).splitlines()[0]}; the previous one is whole"
             ) from None
-        for logger in trainer.loggers:
-            logger.save()  # so that a kill later loses nothing that a resume would not write again
         trainer.strategy.barrier()
         self._previous = (target / f"rank_{trainer.global_rank}", written)
         self._last = time.monotonic()

@@ -34,7 +34,7 @@ from lightning_skills.phases.meta_train import MetaTrainModule
 from lightning_skills.plugins import resolve
 from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
-from lightning_skills.rows import EPISODE_COLUMNS, Rows
+from lightning_skills.rows import EPISODE_COLUMNS, Rows, recorded
 from lightning_skills.run_folder import check_folder, claim_folder
 from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check, unregistered
 
@@ -143,9 +143,12 @@ class Pipeline:
                 tracker.close("FINISHED")
 
     def _register_owed(self, tracker: MLflowTracker) -> None:
-        owed = unregistered(self._directory)
+        owed, csv = unregistered(self._directory), CsvFile(self._directory / "metrics.csv", FIRST_COLUMNS)
         for part in self.parts:
             if part.name in owed and self._finished(part):
+                logger = tracker.phase(part.name)  # it may have been killed before it sent all and was ended
+                for metrics, step in recorded(csv, part.name, part.phase.data != "offline"):
+                    logger.log_metrics(metrics, step)
                 self._register(part, tracker)
 
     def _register(self, part: Part, tracker: MLflowTracker) -> None:

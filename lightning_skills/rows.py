@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,13 +13,32 @@ from lightning_skills.data.collected import CollectedData
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import total
-from lightning_skills.tracking import CsvFile
+from lightning_skills.tracking import FIRST_COLUMNS, CsvFile
 
 UPDATES = "updates"
 """A column of ``metrics.csv``; also what the loggers of an online phase are told beside its metrics."""
 
 EPISODE_COLUMNS = ("phase", "episode", "env_frames", "return", "success")
 """Of ``episodes.csv``; episodes are counted from 0 in the order in which they ended."""
+
+
+def recorded(csv: CsvFile, phase: str, online: bool) -> Iterator[tuple[dict[str, float], int]]:
+    """What the loggers of a phase were told, or were to be told, when its rows were written: metrics and their step.
+
+    Args:
+        csv: The run's metrics file.
+        phase: Whose rows.
+        online: Whether its steps are env frames.
+    """
+    told = 0
+    for row in csv.read():
+        if row.pop("phase") == phase:
+            env_frames, updates, _ = (row.pop(key) for key in FIRST_COLUMNS[1:])
+            metrics = {key: float(value) for key, value in row.items() if value}
+            if online and int(updates) != told:
+                told = int(updates)
+                metrics = {UPDATES: told, **metrics}
+            yield metrics, int(env_frames if online else updates)
 
 
 class Rows(Callback):
@@ -67,9 +87,14 @@ class Rows(Callback):
         self._count, self._stretch, self._ended = state["count"], state["stretch"], state["ended"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, and tell the loggers what a run that was killed may not have sent before its checkpoint."""
         assert isinstance(pl_module, PhaseModule)
         self._clock = (time.monotonic(), self._position(pl_module))
+        if self._csv is None:
+            return
+        for metrics, step in recorded(self._csv, self._phase, self._data is not None) if trainer.loggers else ():
+            for logger in trainer.loggers:
+                logger.log_metrics(metrics, step=step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Add the update's metrics; write a row at the end of a stretch.

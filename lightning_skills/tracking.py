@@ -87,6 +87,10 @@ class CsvFile:
             file.write(line)
         self.rows += 1
 
+    def read(self) -> list[dict[str, str]]:
+        """All rows; cells that a row does not name are empty."""
+        return list(csv.DictReader(io.StringIO(self._path.read_text()))) if self.rows else []
+
     def truncate(self, rows: int) -> None:
         """Drop the rows after the first ``rows``, those that a resumed run is about to write again."""
         if rows > self.rows:

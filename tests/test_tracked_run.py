@@ -1,10 +1,13 @@
 """A whole run with MLflow on: what people find in the tracking store afterwards."""
 
 import csv
+import signal
 
 from mlflow.tracking import MlflowClient
 
 from lightning_skills.command import train
+from lightning_skills.testing import Kill, run_forked
+from lightning_skills.tracking import MLflowTracker, PhaseLogger
 
 
 def test_curves_pictures_and_summary_are_in_mlflow(tmp_path):
@@ -38,3 +41,41 @@ def test_curves_pictures_and_summary_are_in_mlflow(tmp_path):
     assert [(point.step, point.value) for point in logged] == [
         (int(row["env_frames"]), float(row["eval/return"])) for row in rows
     ]
+
+
+def test_what_a_killed_run_had_not_sent_before_its_checkpoint_is_sent_when_it_goes_on(tmp_path):
+    words = ["method=spirl", "env=maze", "debug=smoke", "logging.progress=false", "checkpoint.every_minutes=0"]
+    words += [f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"]
+    words += ["logging.every_updates=1", "logging.every_frames=1"]
+    for kill in (Kill("skills", 3), Kill("rl", 3)):  # long before metrics are sent for the first time
+        assert run_forked(words, kill=kill) == [-signal.SIGKILL]
+    assert run_forked(words) == [0]
+    check_curves(tmp_path)
+
+
+def test_a_run_killed_after_its_last_artefact_is_completed_by_the_same_command(tmp_path, monkeypatch):
+    words = ["method=spirl", "env=maze", "debug=smoke", "logging.progress=false", "logging.every_updates=1"]
+    words += [f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"]
+    with monkeypatch.context() as dying:
+        dying.setattr(PhaseLogger, "finalize", lambda *_: None)
+        dying.setattr(MLflowTracker, "close", lambda *_: None)
+        assert train(words) == 0
+    assert train(words) == 0
+    check_curves(tmp_path)
+
+
+def check_curves(runs_dir):
+    """MLflow has every row of the only run, and all of its runs are finished."""
+    with (runs_dir / "spirl" / "maze-small20" / "smoke" / "seed0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    client = MlflowClient(f"sqlite:///{runs_dir}/mlflow.db")
+    found = client.search_runs([client.get_experiment_by_name("lightning_skills").experiment_id])
+    assert {run.info.status for run in found} == {"FINISHED"}
+    runs = {run.info.run_name: run.info.run_id for run in found}
+    for phase, counter, metric in (("skills", "updates", "loss"), ("rl", "env_frames", "critic_loss")):
+        points = [(point.step, point.value) for point in client.get_metric_history(runs[phase], metric)]
+        recorded = [(int(row[counter]), float(row[metric])) for row in rows if row["phase"] == phase and row[metric]]
+        assert points == recorded
+        assert len(points) > 1
+    updates = [point.value for point in client.get_metric_history(runs["rl"], "updates")]
+    assert updates == [int(value) for value in dict.fromkeys(row["updates"] for row in rows if row["phase"] == "rl")]
