@@ -20,7 +20,7 @@ from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
 from lightning_skills.phases.skill_rl import SkillRLModule
 from lightning_skills.rows import Rows
-from lightning_skills.tracking import MetricsCsv
+from lightning_skills.tracking import FIRST_COLUMNS, CsvFile
 
 TASK, HORIZON = MazeConfig(task="small20", horizon=1000), 1000
 WARM_UP, MEASURED = 300, 600
@@ -124,7 +124,7 @@ def whole_phase() -> str:
     data = TimedData(module, env)
     module.clock = data.clock = clock
     with tempfile.TemporaryDirectory() as folder:
-        rows = Rows("rl", MetricsCsv(Path(folder) / "metrics.csv"), 1000, data)
+        rows = Rows("rl", CsvFile(Path(folder) / "metrics.csv", FIRST_COLUMNS), 1000, data)
         trainer = Trainer(
             accelerator="cpu",
             max_epochs=1,

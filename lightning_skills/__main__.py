@@ -19,7 +19,7 @@ usage: python -m lightning_skills COMMAND
   evaluate RUN|models:/NAME/VERSION [episodes=50] [seed=0] [explore=false] [env.task=NAME] [record_video=true]
            [checkpoint=best|newest] [out=evaluation] [overwrite=true] [uri=TRACKING_URI]
                                          a trained policy in fresh worlds
-  export RUN|models:/NAME/VERSION [checkpoint=best|newest] [out=policy] [uri=TRACKING_URI]
+  export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [out=policy] [uri=TRACKING_URI]
                                          a trained policy as a program that runs on torch alone
   data generate env=NAME [env.task=NAME] [env.KEY=VALUE ...] [data_dir=data] [debug=smoke]
                                          make the env's data set (or say that it is there); for most envs there are

@@ -35,7 +35,7 @@ from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest
 from lightning_skills.rows import Rows
 
-FORMAT = 1
+FORMAT = 2
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SafetensorError, UnpicklingError)
 """What reading a file that is not as it was written may raise."""
 SAME_SIGNAL_SECONDS = 1.0
@@ -289,7 +289,7 @@ class Checkpoints(Callback):
             self.save(trainer, pl_module)
         if signum:
             done, unit = pl_module.progress()[0], "env frames" if isinstance(self._data, CollectedData) else "updates"
-            raise Interrupted(signum, f"{done:,} {unit} of phase {self._folder.name!r}")
+            raise Interrupted(signum, f"{done:,} {unit} of phase {self._owner['phase']!r}")
 
     def _evaluated(self, module: PhaseModule) -> dict[str, float] | None:
         """What the evaluation said that was made just now; None if none was, or on another rank than 0."""

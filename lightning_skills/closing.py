@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning_skills import report
 from lightning_skills.config import Run
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.recorded import read_metrics
+from lightning_skills.summaries import SUMMARY
 from lightning_skills.tracking import MLflowTracker
 
 PANELS = 6
@@ -31,20 +33,41 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
     folder = run.directory
     pictures = [folder / name for name in ("curves.png", "trajectories.png", "film.gif")]
     report.learning_curves(folder / "metrics.csv", pictures[0])
-    snapshots = [(int(file.stem), _episodes(file)) for file in sorted((folder / "evaluations").glob("*/*.npz"))]
-    if snapshots:
-        chosen = np.unique(np.linspace(0, len(snapshots) - 1, PANELS).round().astype(int))
-        titled = [(report.env_frames(frames), episodes) for frames, episodes in (snapshots[index] for index in chosen)]
-        report.trajectory_panels(env, titled, pictures[1])
-    summary_file = folder / "summary.json"
+    summary_file = folder / SUMMARY
     summary: dict[str, Any] = json.loads(summary_file.read_text()) if summary_file.exists() else {}
-    if summary:
-        report.film(env, _best_episode(folder / "evaluation.npz", summary["returns"]), pictures[2])
+    finals = _finals(folder, summary)
+    panels = _tasks(finals) if "tasks" in summary else _snapshots(folder / "evaluations")
+    report.trajectory_panels(env, panels, pictures[1])
+    if finals:
+        place, returns = max(finals.values(), key=lambda final: max(final[1]))
+        report.film(env, _best_episode(place / "evaluation.npz", returns), pictures[2])
     made = [path for path in pictures if path.exists()]
     if tracker is not None:
         for path in [*made, *([summary_file] if summary else [])]:
             tracker.log_artifact(path)
     print(report.summary_table(_table(run, summary, made)))
+
+
+def _finals(run: Path, summary: dict[str, Any]) -> dict[str, tuple[Path, list[float]]]:
+    """By task, where the final evaluation lies and its returns; a run that is not in parts has one."""
+    if "tasks" in summary:
+        below = run / "evaluations" / summary["phase"]
+        return {task: (below / task, final["returns"]) for task, final in summary["tasks"].items()}
+    return {"": (run, summary["returns"])} if summary else {}
+
+
+def _tasks(finals: Mapping[str, tuple[Path, list[float]]]) -> list[tuple[str, list[np.ndarray]]]:
+    """Where the policy of each task leads in the end."""
+    return [(task, _episodes(place / "evaluation.npz")) for task, (place, _) in finals.items()]
+
+
+def _snapshots(evaluations: Path) -> list[tuple[str, list[np.ndarray]]]:
+    """Where the policy led at some evaluations while training."""
+    every = [(int(file.stem), _episodes(file)) for file in sorted(evaluations.glob("*/*.npz"))]
+    if not every:
+        return []
+    chosen = np.unique(np.linspace(0, len(every) - 1, PANELS).round().astype(int))
+    return [(report.env_frames(frames), episodes) for frames, episodes in (every[index] for index in chosen)]
 
 
 def _episodes(file: Path) -> list[np.ndarray]:
@@ -67,6 +90,7 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
             ("evaluation", f"{summary['episodes']} fresh episodes, {'sampling' if summary['explore'] else 'mode'}"),
             ("return", f"{summary['eval/return']:.2f}"),
             ("success", f"{summary['eval/success']:.0%}"),
+            *_by_task(summary.get("tasks", {})),
         ]
     else:
         rows += _last_row(run.directory / "metrics.csv")
@@ -79,6 +103,14 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
     again = [word for word in run.words if not word.startswith("seed=")]
     rows.append(("next", shlex.join([*_program(), *again, f"seed={config.seed + 1}"])))
     return rows
+
+
+def _by_task(tasks: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A line for each task, of which the above are the means."""
+    return [
+        (task, f"return {final['eval/return']:.2f}, success {final['eval/success']:.0%}")
+        for task, final in tasks.items()
+    ]
 
 
 def _last_row(metrics_csv: Path) -> list[tuple[str, str]]:

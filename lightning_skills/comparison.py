@@ -15,7 +15,7 @@ from lightning_skills.evaluation.statistics import MIN_SEEDS, describe_curves
 from lightning_skills.groups import Group, group_runs
 from lightning_skills.mlflow_runs import PREFIX, find_mlflow_runs
 from lightning_skills.page import page
-from lightning_skills.recorded import RecordedRun, find_runs
+from lightning_skills.recorded import RecordedRun, align, find_runs
 from lightning_skills.report import PANEL, columns_for, csv_table, make_folder, new_figure, scale_axes
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#3
 """Told apart by colour-blind eyes too (Okabe and Ito, 2008)."""
 DASHES: tuple[Literal["solid", "dashed", "dotted"], ...] = ("solid", "dashed", "dotted")
 """For more groups than colours."""
-POINTS = 300
-"""Points of a curve over seeds, at most."""
 
 Style = tuple[str, Literal["solid", "dashed", "dotted"]]
 
@@ -92,27 +90,6 @@ def compare(
         raise InputError(f"cannot write to {out}: {error.strerror}") from None
     names = ("report.html", "curves.png", "curves.svg", "table.md", "table.csv")
     return "\n".join([table, "", *[f"look at  {out / name}" for name in names]])
-
-
-def align(curves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Bring curves that were recorded at different frames onto the same ones.
-
-    Each is interpolated linearly at the frames of all of them, within the range that all of them cover. Nothing is
-    extrapolated, so the shortest curve ends the common one; curves that do not overlap have no frames in common. Of
-    more than 300 frames, 300 are kept.
-
-    Args:
-        curves: ``[2, n]`` each, rising frames and values.
-
-    Returns:
-        The frames ``[m]`` and the values ``[curves, m]``.
-    """
-    frames = np.unique(np.concatenate([curve[0] for curve in curves]))
-    first, last = max(curve[0, 0] for curve in curves), min(curve[0, -1] for curve in curves)
-    frames = frames[(frames >= first) & (frames <= last)]
-    if len(frames) > POINTS:
-        frames = frames[np.linspace(0, len(frames) - 1, POINTS).round().astype(int)]
-    return frames, np.array([np.interp(frames, *curve) for curve in curves])
 
 
 def draw(figure: "Figure", groups: Sequence[Group], keys: Sequence[str]) -> None:

@@ -26,11 +26,14 @@ from yaml import YAMLError
 from lightning_skills import limits, plugins
 from lightning_skills.errors import InputError
 from lightning_skills.limits import at_least, one_of, within
+from lightning_skills.parts import check_needs
 from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
 MAX_SEED = 2**32 - 2  # what numpy takes, less one for the final evaluation's
+LISTED = 20
+"""Single tasks that a message names one by one, at most."""
 PLAIN_WORDS = {
     r"Value '(.*)' of type '\w+' could not be converted to Integer": r"'\1' is not an integer",
     r"Value '(.*)' of type '\w+' could not be converted to Float": r"'\1' is not a number",
@@ -200,8 +203,10 @@ def load(words: Sequence[str]) -> Run:
     _check_keys(overrides, flatten(known) | dict.fromkeys(phases))
     config = _freeze(_compose(moved))
     _check_task(env, config.env.task, method)
+    check_needs(method, env, config.env.task)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
+    _check_ahead(config, method)
     name = _default_name(overrides, choices) if config.name is None else config.name
     if name in ("", "..") or Path(name).name != name:
         raise InputError(f"name is {name!r}; it names one folder, without '/'")
@@ -269,7 +274,7 @@ def change(run: Run, words: Sequence[str]) -> Run:
         except OmegaConfBaseException as error:
             raise InputError(_explain(error)) from None
     config = _freeze(tree)
-    _check_task(run.env, config.env.task, run.method)
+    _check_task(run.env, config.env.task)
     return dataclasses.replace(run, config=config)
 
 
@@ -394,18 +399,39 @@ def _check_phase_names(method: MethodSpec) -> None:
 
 
 def _check_task(env: EnvSpec, task: str, method: MethodSpec | None = None) -> None:
-    """Raise InputError unless the env knows the task, and it is of the kind that the method, if there is one, needs."""
+    """Raise InputError unless the env knows the task, and it is of a kind that the method, if there is one, takes."""
     several = method is not None and TASKS in method.requires
-    known = [*(() if several else env.tasks), *(env.distributions if several or method is None else ())]
+    distributed = several or method is None or any(phase.single_task for phase in method.phases)
+    known = [*(() if several else env.tasks), *(env.distributions if distributed else ())]
     if task in known or not (env.tasks or several):
         return
-    has = f"env {env.name!r} has {', '.join(known)}"
+    has = f"env {env.name!r} has {_described(env, several)}"
     if task in (*env.tasks, *env.distributions) and method is not None:
         needs = "a distribution of tasks" if several else "one task, not a distribution of them"
         raise InputError(f"env.task={task}: method {method.name!r} needs {needs}; {has}")
     close = difflib.get_close_matches(task, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else has
     raise InputError(f"env {env.name!r} has no task {task!r}; {hint}")
+
+
+def _described(env: EnvSpec, several: bool) -> str:
+    """The distributions of an env and, unless they alone are wanted, its single tasks; of many only how they look."""
+    distributions = [f"distributions {', '.join(env.distributions)}"] if env.distributions else []
+    many = len(env.tasks) > LISTED
+    named = ", ".join([*env.tasks[:3], "...", env.tasks[-1]] if many else env.tasks)
+    tasks = [] if several or not env.tasks else [f"{len(env.tasks)} single tasks, {named}"]
+    return " and ".join([*distributions, *tasks])
+
+
+def _check_ahead(config: RunConfig, method: MethodSpec) -> None:
+    """Raise InputError if a phase that runs whole episodes of tasks is to run ahead of its learner."""
+    runs = (phase for phase in method.phases if config.phase in (None, phase.name) and phase.name not in config.sources)
+    for phase in runs:
+        if config.collect.ahead and phase.data == "tasks":
+            raise InputError(
+                f"collect.ahead=true: phase {phase.name!r} of method {method.name!r} runs whole episodes of tasks, "
+                "never ahead of its updates; leave it out"
+            )
 
 
 def _freeze(config: DictConfig) -> RunConfig:

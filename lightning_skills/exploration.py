@@ -17,6 +17,7 @@ from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts, rollout
 from lightning_skills.evaluation.statistics import describe
 from lightning_skills.groups import group_runs
+from lightning_skills.parts import Part
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.quiet import quiet
 from lightning_skills.recorded import find_runs
@@ -98,7 +99,9 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
     if not phases:
         raise InputError(f"{run.directory}: method {run.method.name!r} has no online phase to explore with")
     pipeline = Pipeline(run)
-    env, module = pipeline.probe, pipeline.module(phases[0])
+    if pipeline.probe.info.tasks is not None:
+        raise InputError(f"{run.directory}: its phase {phases[0].name!r} is in parts; explore a run of one task")
+    env, module = pipeline.probe, pipeline.module(Part(phases[0]))
     if env.visited([env.observe()["observation"]]) is None:
         hint = "look at the evaluation's return instead"
         raise InputError(f"{run.directory}: env {run.env.name!r} has no places to count; {hint}")

@@ -16,7 +16,7 @@ from lightning_skills.command import one_place, options_and_places
 from lightning_skills.nets.step_policy import StepPolicy
 from lightning_skills.quiet import quiet
 
-OPTIONS = {"checkpoint": "", "out": "policy", "uri": ""}
+OPTIONS = {"checkpoint": "", "env.task": "", "out": "policy", "uri": ""}
 FORMAT = 1
 PROGRAM = "policy.pt2"
 BATCH = "batch"
@@ -32,7 +32,8 @@ def main(words: Sequence[str]) -> int:
     """
     options, places = options_and_places(words, OPTIONS)
     quiet()
-    policy = trained.load(one_place(places), uri=options["uri"] or None, checkpoint=options["checkpoint"] or None)
+    changed = [f"env.task={options['env.task']}"] if options["env.task"] else []
+    policy = trained.load(one_place(places), changed, options["uri"] or None, options["checkpoint"] or None)
     step = policy.module.step_policy()
     run = policy.run
     origin = {"method": run.method.name, "env": run.env.name, "task": run.config.env.task, "seed": run.config.seed}

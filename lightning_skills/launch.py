@@ -1,5 +1,6 @@
 """Starts child processes that train, and ends them. Importable without torch."""
 
+import math
 import os
 import signal
 import socket
@@ -58,14 +59,13 @@ def run_ranks(words: Sequence[str], size: int) -> int:
         The exit status of all, or of the first that failed.
     """
     ranks = [_start(words, variables) for variables in rank_variables(size)]
+    deadline = math.inf
     with _forwarding_signals(ranks):
-        while all(process.poll() in (None, 0) for process in ranks) and any(
-            process.poll() is None for process in ranks
-        ):
-            time.sleep(POLL_SECONDS)
-        deadline = time.monotonic() + (GRACE_SECONDS if all(map(_well, ranks)) else SETTLE_SECONDS)
         while any(process.poll() is None for process in ranks) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
+            if any(process.poll() for process in ranks):
+                patience = GRACE_SECONDS if all(map(_well, ranks)) else SETTLE_SECONDS
+                deadline = min(deadline, time.monotonic() + patience)
     failed = {rank: process.returncode for rank, process in enumerate(ranks) if not _well(process)}
     for process in ranks:
         process.kill()

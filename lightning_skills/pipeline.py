@@ -1,9 +1,9 @@
 """Runs a method's phases in order: hands each what it needs, resumes, and closes with an evaluation and pictures."""
 
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
-from lightning_skills import models
+from lightning_skills import models, summaries
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints, Interrupted
 from lightning_skills.closing import close
@@ -23,22 +23,21 @@ from lightning_skills.data.demonstrations import demonstrations
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.data.online import OnlineData
 from lightning_skills.data.rendering import SCENE, Renderer
-from lightning_skills.data.tasks import TaskData
+from lightning_skills.data.tasks import MAX_WORLDS, TaskData
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
 from lightning_skills.evaluation.protocol import final
+from lightning_skills.parts import Part, parts
 from lightning_skills.phases.base import PhaseContext, PhaseModule
 from lightning_skills.phases.meta_train import MetaTrainModule
-from lightning_skills.plugins import Phase, resolve
+from lightning_skills.plugins import resolve
 from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
-from lightning_skills.rows import Rows
+from lightning_skills.rows import EPISODE_COLUMNS, Rows
 from lightning_skills.run_folder import check_folder, claim_folder
-from lightning_skills.tracking import MetricsCsv, MLflowTracker, Status, check, unregistered
+from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check, unregistered
 
-MAX_WORLDS = 100
-"""Of a meta-training phase, by default."""
 Built = tuple[PhaseModule, OfflineData | CollectedData]
 
 
@@ -79,13 +78,14 @@ class Pipeline:
         self._make_env = resolve(run.env.make)
         self.probe = self.worlds([0])
         self._info: EnvInfo = self.probe.info
+        self.parts = parts(run.method.phases, self._info.tasks)
         self._recorded_renderer: Renderer | None = None
 
     def execute(self) -> None:
-        """Run the phases that are left."""
+        """Run the parts that are left."""
         check_folder(self._run)
-        chosen = [phase for phase in self._run.method.phases if self._config.phase in (None, phase.name)]
-        left = [phase for phase in chosen if not self._finished(phase) and phase.name not in self._config.sources]
+        chosen = [part for part in self.parts if self._config.phase in (None, part.phase.name)]
+        left = [part for part in chosen if not self._finished(part) and part.phase.name not in self._config.sources]
         if not left:
             if self._ranks.zero:
                 print(f"finished already: {self._directory}")
@@ -94,10 +94,10 @@ class Pipeline:
         with self._ranks.zero_first():
             if self._config.logging.mlflow and self._ranks.zero:
                 check(self._config.logging.tracking_uri, self._config.logging.experiment, Path(self._config.runs_dir))
-            if any(phase.acts for phase in left):
+            if any(part.phase.acts for part in left):
                 self.probe.get_state()  # an environment whose state cannot be saved says so now, not at a checkpoint
-            dataset = self._dataset() if any(phase.data == "offline" for phase in left) else None
-            # Bad input shows while the first phase is built; only then is anything written.
+            dataset = self._dataset() if any(part.phase.data == "offline" for part in left) else None
+            # Bad input shows while the first part is built; only then is anything written.
             ready: Built | None = self._build(left[0], dataset)
             claim = claim_folder(self._run) if self._ranks.zero else nullcontext()
         with claim:
@@ -110,12 +110,12 @@ class Pipeline:
                     self._register_owed(tracker)
                 if tracker is not None and dataset is not None:
                     tracker.log_dataset(dataset.path, dataset.digest)
-                for phase in left:
-                    module, data = ready or self._build(phase, dataset)
+                for part in left:
+                    module, data = ready or self._build(part, dataset)
                     ready = None
-                    self._fit(phase, module, data, tracker)
+                    self._fit(part, module, data, tracker)
                     if self._ranks.zero:
-                        self._finish(phase, module, tracker, last=phase is left[-1])
+                        self._finish(part, module, tracker, last=part is left[-1])
                     meet()
                 status = "FINISHED"
             except Interrupted:
@@ -125,14 +125,14 @@ class Pipeline:
                 if tracker is not None:
                     tracker.close(status)
 
-    def _finish(self, phase: Phase, module: PhaseModule, tracker: MLflowTracker | None, last: bool) -> None:
-        if phase.acts:
-            self._evaluate(phase, module)
-        if last:  # before the artefact, by which a phase counts as finished
+    def _finish(self, part: Part, module: PhaseModule, tracker: MLflowTracker | None, last: bool) -> None:
+        if part.phase.acts:
+            self._evaluate(part, module)
+        if last:  # before the artefact, by which a part counts as finished
             close(self._run, self.probe, tracker)
-        module.artefact().save(self._artefact_path(phase.name))
+        module.artefact().save(self._artefact_path(part.name))
         if tracker is not None:
-            self._register(phase, tracker)
+            self._register(part, tracker)
 
     def _register_late(self) -> None:
         """Register the models that MLflow did not take while the run was training."""
@@ -144,16 +144,20 @@ class Pipeline:
 
     def _register_owed(self, tracker: MLflowTracker) -> None:
         owed = unregistered(self._directory)
-        for phase in self._run.method.phases:
-            if phase.name in owed and self._finished(phase):
-                self._register(phase, tracker)
+        for part in self.parts:
+            if part.name in owed and self._finished(part):
+                self._register(part, tracker)
 
-    def _register(self, phase: Phase, tracker: MLflowTracker) -> None:
+    def _register(self, part: Part, tracker: MLflowTracker) -> None:
+        phase = part.phase
+        # What a part has learned is the model of a run of its task alone.
+        run = replace(self._run, config=replace(self._config, env=self._env_options(part.task)))
+
         def write(folder: Path) -> None:  # from the run's own files, whenever the server takes it
-            own = Artefact.load(self._artefact_path(phase.name), phase.yields)
-            models.write(folder, self._run, {**self._needed(phase), phase.name: own})
+            own = Artefact.load(self._artefact_path(part.name), phase.yields)
+            models.write(folder, run, {**self._needed(part), phase.name: own})
 
-        tracker.register(phase.name, models.model_name(self._run, phase.name), write)
+        tracker.register(part.name, models.model_name(run, phase.name), write)
 
     def _open_tracker(self) -> MLflowTracker:
         run, config = self._run, self._config
@@ -175,9 +179,12 @@ class Pipeline:
             system_metrics=config.logging.system_metrics,
         )
 
-    def worlds(self, seeds: Sequence[int]) -> BatchEnv:
-        """One world of the run's environment per seed."""
-        return self._make_env(self._config.env, seeds)
+    def _env_options(self, task: str | None) -> Any:
+        return self._config.env if task is None else replace(self._config.env, task=task)
+
+    def worlds(self, seeds: Sequence[int], task: str | None = None) -> BatchEnv:
+        """One world of the run's environment per seed, in another task than the run's if one is given."""
+        return self._make_env(self._env_options(task), seeds)
 
     def _dataset(self) -> Dataset:
         config, env = self._config, self._run.env
@@ -199,15 +206,15 @@ class Pipeline:
         if width != size:
             raise InputError(f"data set {dataset.path}: {key} has width {width}, env {self._run.env.name!r} has {size}")
 
-    def _artefact_path(self, phase: str) -> Path:
-        return self._directory / "artefacts" / phase
+    def _artefact_path(self, part: str) -> Path:
+        return self._directory / "artefacts" / part
 
-    def _finished(self, phase: Phase) -> bool:
-        return (self._artefact_path(phase.name) / "artefact.json").exists()
+    def _finished(self, part: Part) -> bool:
+        return (self._artefact_path(part.name) / "artefact.json").exists()
 
-    def _needed(self, phase: Phase) -> dict[str, Artefact]:
+    def _needed(self, part: Part) -> dict[str, Artefact]:
         artefacts = {}
-        for need in phase.needs:
+        for need in part.phase.needs:
             path = self._artefact_path(need.phase)
             if need.phase in self._config.sources:
                 path = models.local(self._config.sources[need.phase], self._config)
@@ -215,68 +222,71 @@ class Pipeline:
                     path = path / "artefacts" / need.phase
             if not path.exists():
                 hint = f"train it first, or give {need.phase}=PATH of a run that has it"
-                raise InputError(f"phase {phase.name!r} needs {need.kind!r}, and there is none at {path}; {hint}")
+                raise InputError(f"phase {part.phase.name!r} needs {need.kind!r}, and there is none at {path}; {hint}")
             artefacts[need.phase] = Artefact.load(path, need.kind)
         return artefacts
 
-    def module(self, phase: Phase) -> PhaseModule:
+    def module(self, part: Part) -> PhaseModule:
         """A phase as it is before its first update; random streams are seeded anew.
 
         Raises:
             InputError: if an artefact it needs is missing or does not fit.
         """
-        config = self._config
-        seed_everything(config.seed, verbose=False)
+        config, phase = self._config, part.phase
+        seed_everything(config.seed if part.task is None else self._seeds(part, 1, stream=3)[0], verbose=False)
+        probe = self.probe if part.task is None else self.worlds([0], part.task)
         context = PhaseContext(
             options=getattr(config.method, phase.name),
-            env=self._info,
-            artefacts=self._needed(phase),
-            worlds=self._worlds(phase),
+            env=probe.info,
+            artefacts=self._needed(part),
+            worlds=self._worlds(part),
             world_size=self._ranks.size,
-            renderer=self.probe.renderer if phase.acts else self._recorded_renderer,
+            renderer=probe.renderer if phase.acts else self._recorded_renderer,
         )
         module: PhaseModule = resolve(phase.module)(context)
         return module.train()  # so that frozen parts are in eval mode before anything acts
 
-    def _build(self, phase: Phase, dataset: Dataset | None) -> Built:
-        module = self.module(phase)
+    def _build(self, part: Part, dataset: Dataset | None) -> Built:
+        module = self.module(part)
         if not self._ranks.zero:  # modules start equal, what they draw from now on must not be
-            torch.manual_seed(self._seeds(phase, self._ranks.size, stream=2)[self._ranks.rank])
-        if phase.acts:
-            worlds = self._worlds(phase)
+            torch.manual_seed(self._seeds(part, self._ranks.size, stream=2)[self._ranks.rank])
+        if part.phase.acts:
+            worlds = self._worlds(part)
             first = worlds * self._ranks.rank
-            env = self.worlds(self._seeds(phase, first + worlds)[first:])
+            env = self.worlds(self._seeds(part, first + worlds)[first:], part.task)
             if isinstance(module, MetaTrainModule):
                 return module, TaskData(module, env, self._ranks.rank)
             return module, OnlineData(module, env, self._config.collect.ahead)
         assert dataset is not None
         return module, OfflineData(module, dataset)
 
-    def _worlds(self, phase: Phase) -> int:
+    def _worlds(self, part: Part) -> int:
         """Worlds that step together on this rank."""
         chosen = self._config.collect.worlds
-        if chosen is not None or phase.data != "tasks":
+        if chosen is not None or part.phase.data != "tasks" or part.phase.per_task:
             return chosen or 1
         assert self._info.tasks is not None
         return min(-(-len(self._info.tasks.train) // self._ranks.size), MAX_WORLDS)
 
-    def _seeds(self, phase: Phase, count: int, stream: int = 1) -> list[int]:
-        index = self._run.method.phases.index(phase)
+    def _seeds(self, part: Part, count: int, stream: int = 1) -> list[int]:
+        index = self._run.method.phases.index(part.phase)
+        place = [] if part.task is None else [1 + self.parts.index(part)]
         # The stream keeps these apart from the evaluation's: trailing zeros would not count.
-        return np.random.SeedSequence([self._config.seed, index, stream]).generate_state(count).tolist()
+        return np.random.SeedSequence([self._config.seed, index, stream, *place]).generate_state(count).tolist()
 
     def _fit(
-        self, phase: Phase, module: PhaseModule, data: OfflineData | CollectedData, tracker: MLflowTracker | None
+        self, part: Part, module: PhaseModule, data: OfflineData | CollectedData, tracker: MLflowTracker | None
     ) -> None:
         options, online = self._config.logging, isinstance(data, CollectedData)
-        csv = MetricsCsv(self._directory / "metrics.csv") if self._ranks.zero else None
+        csv = CsvFile(self._directory / "metrics.csv", FIRST_COLUMNS) if self._ranks.zero else None
+        episodes = CsvFile(self._directory / "episodes.csv", EPISODE_COLUMNS) if self._ranks.zero else None
         every = options.every_frames if online else options.every_updates
-        rows = Rows(phase.name, csv, every, data if isinstance(data, CollectedData) else None)
-        folder = self._directory / "evaluations" / phase.name
-        evaluation = InterimEvaluation(self._config.evaluation, self.worlds, rows, folder) if online else None
+        rows = Rows(part.name, csv, every, data if isinstance(data, CollectedData) else None, episodes)
+        worlds, folder = partial(self.worlds, task=part.task), self._directory / "evaluations" / part.name
+        evaluation = InterimEvaluation(self._config.evaluation, worlds, rows, folder) if online else None
         checkpoints = Checkpoints(
-            self._directory / "checkpoints" / phase.name,
-            self._owner(phase),
+            self._directory / "checkpoints" / part.name,
+            self._owner(part),
             data,
             rows,
             self._config.checkpoint.every_minutes,
@@ -286,12 +296,12 @@ class Pipeline:
         # The order is the order of work after an update: what a checkpoint must hold comes before it.
         callbacks: list[Callback] = [rows, *([evaluation] if evaluation else [])]
         if options.progress and self._ranks.zero:
-            callbacks.append(Progress(phase.name, "env frames" if online else "updates", rows))
+            callbacks.append(Progress(part.name, "env frames" if online else "updates", rows))
         trainer = Trainer(
             accelerator=self._config.trainer.accelerator,
             **self._ranks.strategy(),
             max_epochs=1,
-            logger=False if tracker is None else tracker.phase(phase.name),
+            logger=False if tracker is None else tracker.phase(part.name),
             callbacks=[*callbacks, checkpoints],
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -305,24 +315,25 @@ class Pipeline:
             print(f"resumes at  {checkpoint.parent}", flush=True)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if not module.updates:
-            raise InputError(f"phase {phase.name!r} ended without an update: its warm-up takes all of its frames")
+            raise InputError(f"phase {part.name!r} ended without an update: its warm-up takes all of its frames")
 
-    def _owner(self, phase: Phase) -> dict[str, Any]:
-        config = self._config
+    def _owner(self, part: Part) -> dict[str, Any]:
         return {
             "method": self._run.method.name,
-            "phase": phase.name,
-            "env": f"{self._run.env.name}-{config.env.task}",
-            "worlds": self._worlds(phase),
+            "phase": part.name,
+            "env": f"{self._run.env.name}-{self._env_options(part.task).task}",
+            "worlds": self._worlds(part),
             "world_size": self._ranks.size,
         }
 
-    def _evaluate(self, phase: Phase, module: PhaseModule) -> None:
+    def _evaluate(self, part: Part, module: PhaseModule) -> None:
         options = self._config.evaluation
-        result = final(module, self.worlds, options)
-        result.save(self._directory / "evaluation.npz")
+        folder = summaries.folder(self._directory, part)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = final(module, partial(self.worlds, task=part.task), options)
+        result.save(folder / "evaluation.npz")
         summary = {
-            "phase": phase.name,
+            "phase": part.name,
             "episodes": len(result.returns),
             "explore": options.explore,
             "env_frames": module.env_frames,
@@ -330,6 +341,7 @@ class Pipeline:
             **result.metrics(),
             **result.details(),
         }
-        path = self._directory / "summary.json"
-        path.with_suffix(".tmp").write_text(json.dumps(summary, indent=2))
-        path.with_suffix(".tmp").rename(path)
+        summaries.write(folder, summary)
+        together = [each for each in self.parts if each.phase == part.phase]
+        if part.task is not None and all(self._finished(each) for each in together if each != part):
+            summaries.write(self._directory, summaries.over_tasks(self._directory, together))

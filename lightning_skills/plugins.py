@@ -69,6 +69,10 @@ class Phase:
         data: What feeds it: recorded trajectories, a running environment, or many tasks of one.
         yields: The kind of artefact it hands on.
         needs: Artefacts of earlier phases.
+        per_task: For ``data="tasks"``: whether it runs once for each of the tasks to test on, alone in it.
+
+    Raises:
+        ValueError: if ``per_task`` is said of a phase with other data.
     """
 
     name: str
@@ -76,11 +80,21 @@ class Phase:
     data: Literal["offline", "online", "tasks"]
     yields: str
     needs: tuple[Need, ...] = ()
+    per_task: bool = False
+
+    def __post_init__(self) -> None:
+        if self.per_task and self.data != "tasks":
+            raise ValueError(f"phase {self.name}: per_task is for data='tasks', not {self.data!r}")
 
     @property
     def acts(self) -> bool:
         """Whether it runs in an environment."""
         return self.data != "offline"
+
+    @property
+    def single_task(self) -> bool:
+        """Whether it acts in one task; in a distribution it runs in one after another of those to test on."""
+        return self.data == "online" or self.per_task
 
 
 @dataclass(frozen=True)
@@ -147,8 +161,8 @@ class EnvSpec:
         make: ``"module:function"``; ``function(config, seeds)`` returns a
             :class:`lightning_skills.data.batch_env.BatchEnv` of ``len(seeds)`` worlds.
         tasks: Names that ``config.task`` accepts; empty if it accepts whatever ``make`` does.
-        distributions: Names that ``config.task`` accepts too, for methods that need ``"tasks"``: the worlds then have
-            several tasks, :attr:`lightning_skills.data.batch_env.EnvInfo.tasks`.
+        distributions: Names that ``config.task`` accepts too: the worlds then have several tasks,
+            :attr:`lightning_skills.data.batch_env.EnvInfo.tasks`, each of which it accepts by itself.
         provides: What methods may require of it, e.g. ``{"demonstrations"}``.
         demonstrations: Module with ``recipe(config)`` and ``generate(config)``
             (:mod:`lightning_skills.data.trajectories`), if it can make its own data; ``summary(arrays)`` may tell how

@@ -1,28 +1,15 @@
 """The progress bar of a phase, in env frames (updates for an offline phase)."""
 
-import sys
 import time
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
+from lightning_skills.bars import style
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.rows import Rows
 
-REFRESH_SECONDS = 0.5
-LINE_SECONDS = 30.0
 SHOWN = {"train/return": "return", "train/success": "success", "loss": "loss"}
-
-
-class Lines(tqdm):
-    """A bar for a file: every state that is shown is a line of its own, since a file is not overwritten."""
-
-    monitor_interval = 0  # tqdm's own thread would repeat lines
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Write the bar and end the line."""
-        self.fp.write(f"{msg or self}\n")
-        self.fp.flush()
 
 
 class Progress(Callback):
@@ -40,9 +27,7 @@ class Progress(Callback):
         self._phase, self._unit, self._rows = phase, unit, rows
         self._bar: tqdm | None = None
         self._next = 0.0
-        terminal = sys.stderr.isatty()
-        self._style = tqdm if terminal else Lines
-        self._seconds = REFRESH_SECONDS if terminal else LINE_SECONDS
+        self._style, self._seconds = style()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar where the phase stands."""

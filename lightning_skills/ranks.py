@@ -143,6 +143,18 @@ def averages(tensors: Sequence[Tensor], size: int) -> list[Tensor]:
     return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
 
 
+def gathered(rows: Tensor) -> list[list[list[float]]]:
+    """The rows of every rank, rank by rank; each has any number of them ``[n, columns]``."""
+    if not distributed.is_initialized():
+        return [rows.tolist()]
+    rank, sizes = distributed.get_rank(), torch.zeros(distributed.get_world_size(), dtype=torch.int64)
+    sizes[rank] = len(rows)
+    counts = total(sizes).tolist()
+    every = list(rows.new_zeros(sum(counts), rows.shape[1]).split(counts))
+    every[rank] = rows
+    return [part.tolist() for part in total(torch.cat(every)).split(counts)]
+
+
 def highest(values: Tensor) -> Tensor:
     """The maximum over all ranks, in place."""
     if distributed.is_initialized():

@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from lightning_skills.errors import InputError
+from lightning_skills.parts import phase_of
 
 Row = Mapping[str, str]
 Skip = Callable[[], AbstractContextManager[None]]
 """Makes a context that may swallow an InputError, so that what is bad is left out."""
+POINTS = 300
+"""Points of a curve over several others, at most."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,11 @@ class RecordedRun:
     @cached_property
     def online_phases(self) -> tuple[str, ...]:
         """The phases that have stepped an environment, in their order; each counts env frames from zero."""
-        return tuple(dict.fromkeys(row["phase"] for row in self.rows if number(row["env_frames"]) > 0))
+        return tuple(dict.fromkeys(phase_of(row["phase"]) for row in self.rows if number(row["env_frames"]) > 0))
 
     def curve(self, phase: str, key: str) -> np.ndarray:
-        """A column of an online phase over env frames, ``[2, n]``."""
-        return series([row for row in self.rows if row["phase"] == phase], "env_frames", key)
+        """A column of an online phase over env frames, ``[2, n]``; of one in parts, the mean over its tasks."""
+        return mean_series([row for row in self.rows if phase_of(row["phase"]) == phase], "env_frames", key)
 
     def progress(self) -> str:
         """How far the run is: phase and counter, and where that phase ends if the config says so."""
@@ -78,7 +81,7 @@ class RecordedRun:
             return "no rows yet"
         last = self.rows[-1]
         counter, limit = ("env_frames", "frames") if number(last["env_frames"]) > 0 else ("updates", "updates")
-        end = self.options.get(f"method.{last['phase']}.{limit}")
+        end = self.options.get(f"method.{phase_of(last['phase'])}.{limit}")
         of = f" of {end:,}" if isinstance(end, int) else ""
         return f"{last['phase']}, {number(last[counter]):,.0f}{of} {counter.replace('_', ' ')}"
 
@@ -131,6 +134,39 @@ def series(rows: Sequence[Row], counter: str, key: str) -> np.ndarray:
     return table[:, table[0] < lowest_after]
 
 
+def mean_series(rows: Sequence[Row], counter: str, key: str) -> np.ndarray:
+    """As :func:`series`, the mean over the parts of a phase; those that have no value yet do not count."""
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(row["phase"], []).append(row)
+    curves = [curve for part in parts.values() if (curve := series(part, counter, key)).size]
+    if len(curves) < 2:
+        return curves[0] if curves else np.zeros((2, 0))
+    counters, values = align(curves)
+    return np.stack([counters, values.mean(0)])
+
+
+def align(curves: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Bring curves that were recorded at different frames onto the same ones.
+
+    Each is interpolated linearly at the frames of all of them, within the range that all of them cover. Nothing is
+    extrapolated, so the shortest curve ends the common one; curves that do not overlap have no frames in common. Of
+    more than 300 frames, 300 are kept.
+
+    Args:
+        curves: ``[2, n]`` each, rising frames and values.
+
+    Returns:
+        The frames ``[m]`` and the values ``[curves, m]``.
+    """
+    frames = np.unique(np.concatenate([curve[0] for curve in curves]))
+    first, last = max(curve[0, 0] for curve in curves), min(curve[0, -1] for curve in curves)
+    frames = frames[(frames >= first) & (frames <= last)]
+    if len(frames) > POINTS:
+        frames = frames[np.linspace(0, len(frames) - 1, POINTS).round().astype(int)]
+    return frames, np.array([np.interp(frames, *curve) for curve in curves])
+
+
 def number(cell: str | None) -> float:
     """A cell as a number; NaN if it is empty."""
     return float(cell) if cell else math.nan
@@ -179,7 +215,11 @@ def _is_final(summary: Mapping[str, Any] | None, rows: Sequence[Row]) -> bool:
     """Whether the run stopped where its summary was written, rather than going on with, or repeating, a phase."""
     if summary is None or not rows:
         return False
-    return (rows[-1]["phase"], number(rows[-1]["updates"])) == (summary.get("phase"), summary.get("updates"))
+    phase, updates = summary.get("phase"), summary.get("updates")
+    if tasks := summary.get("tasks"):
+        last = list(tasks)[-1]
+        phase, updates = f"{phase}/{last}", tasks[last].get("updates")
+    return (rows[-1]["phase"], number(rows[-1]["updates"])) == (phase, updates)
 
 
 def _whole_rows(path: Path) -> list[dict[str, str]]:

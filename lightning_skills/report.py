@@ -14,7 +14,8 @@ import numpy as np
 
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.errors import InputError
-from lightning_skills.recorded import Row, number, read_metrics, series
+from lightning_skills.parts import phase_of
+from lightning_skills.recorded import Row, mean_series, number, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,10 +74,13 @@ class Panel:
 
 
 def panels(rows: Sequence[Row]) -> dict[str, list[Panel]]:
-    """What there is to draw, by phase: each quantity that has a finite value, in the order of their importance."""
+    """What there is to draw, by phase: each quantity that has a finite value, in the order of their importance.
+
+    Of a phase in parts, these are means over its tasks.
+    """
     phases: dict[str, list[Row]] = {}
     for row in rows:
-        phases.setdefault(row["phase"], []).append(row)
+        phases.setdefault(phase_of(row["phase"]), []).append(row)
     return {phase: drawn for phase, part in phases.items() if (drawn := _phase_panels(part))}
 
 
@@ -246,8 +250,8 @@ def _phase_panels(rows: Sequence[Row]) -> list[Panel]:
     quantities = list(dict.fromkeys(key.removeprefix("train/").removeprefix("eval/") for key in keys))
     found = []
     for quantity in sorted(quantities, key=_rank):
-        training = np.concatenate([series(rows, axis, key) for key in (quantity, f"train/{quantity}")], axis=1)
-        panel = Panel(quantity, axis, training, series(rows, axis, f"eval/{quantity}"))
+        training = np.concatenate([mean_series(rows, axis, key) for key in (quantity, f"train/{quantity}")], axis=1)
+        panel = Panel(quantity, axis, training, mean_series(rows, axis, f"eval/{quantity}"))
         if panel.training.size or panel.evaluation.size:
             found.append(panel)
     return found

@@ -9,6 +9,8 @@ from lightning_skills import config
 from lightning_skills.errors import InputError
 from lightning_skills.recorded import RecordedRun
 
+PROGRAM = ("python", "-m", "lightning_skills", "train")
+"""Found in a checkout and where the package is installed; no run records by which of its commands it was started."""
 NAMES = {"method.name": "method", "env.name": "env"}
 """How the words of ``train.py`` call these options."""
 AMBIGUOUS = {"null", "true", "false"}
@@ -16,7 +18,7 @@ AMBIGUOUS = {"null", "true", "false"}
 
 
 def commands(runs: Sequence[RecordedRun]) -> list[str]:
-    """Command lines of ``train.py``, one for the runs that differ in the seed alone.
+    """Command lines, one for the runs that differ in the seed alone.
 
     They give the options in which a run differs from what its method and env are by themselves. If these are not
     registered here, all of them are given.
@@ -54,7 +56,7 @@ def _changes(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[st
 
 def _command(words: Sequence[str], seeds: Sequence[int]) -> str:
     sweep = ["-m"] if len(seeds) > 1 else []
-    return " ".join(map(_quoted, ["python", "train.py", *sweep, *words, f"seed={','.join(map(str, seeds))}"]))
+    return " ".join(map(_quoted, [*PROGRAM, *sweep, *words, f"seed={','.join(map(str, seeds))}"]))
 
 
 def _quoted(word: str) -> str:

@@ -12,10 +12,13 @@ from lightning_skills.data.collected import CollectedData
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import total
-from lightning_skills.tracking import MetricsCsv
+from lightning_skills.tracking import CsvFile
 
 UPDATES = "updates"
-"""The column of ``metrics.csv``; also what the loggers of an online phase are told beside its metrics."""
+"""A column of ``metrics.csv``; also what the loggers of an online phase are told beside its metrics."""
+
+EPISODE_COLUMNS = ("phase", "episode", "env_frames", "return", "success")
+"""Of ``episodes.csv``; episodes are counted from 0 in the order in which they ended."""
 
 
 class Rows(Callback):
@@ -28,10 +31,19 @@ class Rows(Callback):
         csv: The run's metrics file; None on other ranks than 0.
         every: Length of a stretch, in env frames with ``data`` and in updates without.
         data: The online phase's data, for the returns of training episodes.
+        episodes: The run's file of these, written with each row; None on other ranks than 0.
     """
 
-    def __init__(self, phase: str, csv: MetricsCsv | None, every: int, data: CollectedData | None) -> None:
+    def __init__(
+        self,
+        phase: str,
+        csv: CsvFile | None,
+        every: int,
+        data: CollectedData | None,
+        episodes: CsvFile | None = None,
+    ) -> None:
         self._phase, self._csv, self._every, self._data = phase, csv, every, data
+        self._episodes, self._ended = episodes, 0
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         self._stretch = 0
@@ -42,14 +54,17 @@ class Rows(Callback):
     def state(self) -> dict[str, Any]:
         """What is accumulated and not yet written, as plain values."""
         sums = {key: value.item() for key, value in self._sums.items()}
-        return {"csv": self._csv.rows if self._csv else 0, "sums": sums, "count": self._count, "stretch": self._stretch}
+        files = {"csv": self._csv.rows if self._csv else 0, "episodes": self._episodes.rows if self._episodes else 0}
+        return {**files, "ended": self._ended, "sums": sums, "count": self._count, "stretch": self._stretch}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`state`; rows written after it was taken are dropped."""
         if self._csv is not None:
             self._csv.truncate(state["csv"])
+        if self._episodes is not None:
+            self._episodes.truncate(state["episodes"])
         self._sums = {key: torch.tensor(value, dtype=torch.float64) for key, value in state["sums"].items()}
-        self._count, self._stretch = state["count"], state["stretch"]
+        self._count, self._stretch, self._ended = state["count"], state["stretch"], state["ended"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -75,6 +90,7 @@ class Rows(Callback):
         assert isinstance(pl_module, PhaseModule)
         if self._count:
             self._write(trainer, pl_module)
+        self._write_episodes()
 
     def add(self, trainer: Trainer, module: PhaseModule, metrics: dict[str, float]) -> None:
         """Write a row of its own, such as an evaluation's."""
@@ -92,6 +108,13 @@ class Rows(Callback):
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=self._position(module))
 
+    def _write_episodes(self) -> None:
+        for env_frames, value, success in self._data.episodes.ended() if self._data is not None else ():
+            if self._episodes is not None:
+                cells = (self._phase, self._ended, env_frames, value, int(success))
+                self._episodes.append(dict(zip(EPISODE_COLUMNS, cells, strict=True)))
+            self._ended += 1
+
     def _position(self, module: PhaseModule) -> int:
         return module.env_frames if self._data is not None else module.updates
 
@@ -107,6 +130,7 @@ class Rows(Callback):
             )
         if self._data is not None:
             metrics |= self._data.episodes.metrics()
+            self._write_episodes()
         speed = (position - self._clock[1]) / max(now - self._clock[0], 1e-9)
         metrics["time/frames_per_s" if self._data is not None else "time/updates_per_s"] = speed
         self._clock, self._sums, self._count = (now, position), {}, 0

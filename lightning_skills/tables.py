@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lightning_skills.evaluation.statistics import MIN_SEEDS, describe, probability_of_improvement
@@ -34,17 +35,34 @@ def markdown(groups: Sequence[Group]) -> str:
 
 
 def final_rows(groups: Sequence[Group]) -> list[Row]:
-    """A row for each group that has a finished run: its final evaluations over seeds."""
+    """A row for each group that has a finished run: its final evaluations over seeds.
+
+    Of runs in parts, these are means over the tasks, and a row for each task follows.
+    """
     return [
         {
-            "task": group.task,
-            **group.label,
-            "seeds": len(group.finished),
-            "env frames": _range([run.summary["env_frames"] for run in group.finished if run.summary]),
+            "task": each.task,
+            **each.label,
+            "seeds": len(each.finished),
+            "env frames": _range([run.summary["env_frames"] for run in each.finished if run.summary]),
         }
-        | {column: _over_seeds(group, key) for column, key in METRICS.items()}
+        | {column: _over_seeds(each, key) for column, key in METRICS.items()}
         for group in groups
-        if group.finished
+        for each in [group, *task_by_task(group)]
+        if each.finished
+    ]
+
+
+def task_by_task(group: Group) -> list[Group]:
+    """Of runs in parts a group for each task, as if that were all they had done; else none."""
+    tasks = dict.fromkeys(task for run in group.finished for task in (run.summary or {}).get("tasks", {}))
+    return [
+        Group(
+            f"{group.task}: {task}",
+            group.label,
+            tuple(replace(run, summary=(run.summary or {}).get("tasks", {}).get(task)) for run in group.finished),
+        )
+        for task in tasks
     ]
 
 
@@ -66,15 +84,16 @@ def improvements(groups: Sequence[Group]) -> list[Row]:
 
 
 def every_run(groups: Sequence[Group]) -> list[Row]:
-    """A row for each finished run: what identifies it, and its final evaluation."""
+    """A row for each finished run, what identifies it and its final evaluation, and for each part of one in parts."""
     return [
-        {"task": group.task, "method": run.method, "name": run.name}
-        | dict(group.label)
+        {"task": each.task, "method": run.method, "name": run.name}
+        | dict(each.label)
         | {"seed": run.seed}
-        | {key: value for key, value in (run.summary or {}).items() if not isinstance(value, list)}
+        | {key: value for key, value in (run.summary or {}).items() if not isinstance(value, list | dict)}
         | {"run": run.place}
         for group in groups
-        for run in group.finished
+        for each in [group, *task_by_task(group)]
+        for run in each.finished
     ]
 
 

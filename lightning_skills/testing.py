@@ -17,7 +17,8 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -27,15 +28,17 @@ from lightning.pytorch import Trainer
 from safetensors.torch import load_file
 from tensordict import TensorDict
 
-from lightning_skills import checkpoint, config, plugins, trained
+from lightning_skills import checkpoint, config, plugins, summaries, trained
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints, Interrupted, complete
 from lightning_skills.command import train
 from lightning_skills.config import Run
 from lightning_skills.evaluation.protocol import final
 from lightning_skills.launch import rank_variables
+from lightning_skills.parts import Part
 from lightning_skills.phases.base import PhaseModule
-from lightning_skills.pipeline import execute
+from lightning_skills.pipeline import Pipeline, execute
+from lightning_skills.plugins import TASKS, EnvSpec
 
 WALL_CLOCK = ("wall_s", "time/")
 PATIENCE = 240.0
@@ -66,23 +69,33 @@ def interrupted_after(updates: int) -> Iterator[None]:
 
 def metrics(run: Run) -> list[dict[str, str]]:
     """The rows of ``metrics.csv`` without what depends on the wall clock."""
-    with (run.directory / "metrics.csv").open() as file:
+    return _recorded(run, "metrics.csv")
+
+
+def episodes(run: Run) -> list[dict[str, str]]:
+    """The rows of ``episodes.csv``; none of a run that does not act."""
+    return _recorded(run, "episodes.csv") if (run.directory / "episodes.csv").exists() else []
+
+
+def _recorded(run: Run, name: str) -> list[dict[str, str]]:
+    with (run.directory / name).open() as file:
         return [
             {key: value for key, value in row.items() if not key.startswith(WALL_CLOCK)} for row in csv.DictReader(file)
         ]
 
 
 def artefacts(run: Run) -> dict[str, Artefact]:
-    """What every phase of a finished run handed on."""
+    """What every part of a finished run handed on."""
     return {
-        phase.name: Artefact.load(run.directory / "artefacts" / phase.name, phase.yields) for phase in run.method.phases
+        part.name: Artefact.load(run.directory / "artefacts" / part.name, part.phase.yields)
+        for part in Pipeline(run).parts
     }
 
 
 def check_method(method: str, env: str, folder: Path, every: int = 3, words: Sequence[str] = ()) -> None:
     """Run every phase with the smoke settings, once undisturbed and once interrupted, and compare the two bit by bit.
 
-    The last online phase is then built anew from its artefact, and must act as it did.
+    The last acting phase, in parts the last of these, is then built anew from its artefact, and must act as it did.
 
     Args:
         method: Registered name.
@@ -100,7 +113,8 @@ def check_method(method: str, env: str, folder: Path, every: int = 3, words: Seq
     )
     execute(undisturbed)
     interruptions = 0
-    while not (interrupted.directory / "artefacts" / interrupted.method.phases[-1].name).exists():
+    last = interrupted.directory / "artefacts" / Pipeline(interrupted).parts[-1].name
+    while not last.exists():
         try:
             with interrupted_after(every):
                 execute(interrupted)
@@ -117,13 +131,13 @@ class Kill:
     """SIGKILL for a rank, when a phase has done so many updates.
 
     Args:
-        phase: Name of the phase.
+        part: Name of the phase, or of one of its parts.
         updates: How many; it dies before the checkpoint that follows the last of them.
         rank: Which process.
         writing: It dies in the middle of that checkpoint instead.
     """
 
-    phase: str
+    part: str
     updates: int
     rank: int = 0
     writing: bool = False
@@ -132,7 +146,8 @@ class Kill:
 def check_kills(method: str, env: str, folder: Path, ranks: int = 1, words: Sequence[str] = ()) -> None:
     """Run every phase undisturbed, then killed three times in each phase, and compare the two bit by bit.
 
-    The second time a phase is killed while a checkpoint is written. On several ranks another one dies each time.
+    The second time a phase is killed while a checkpoint is written. On several ranks another one dies each time. Of a
+    phase in parts, the first and the last are killed.
 
     Args:
         method: Registered name.
@@ -148,12 +163,20 @@ def check_kills(method: str, env: str, folder: Path, ranks: int = 1, words: Sequ
     undisturbed, killed = (_words(method, env, folder, name, words) for name in ("undisturbed", "killed"))
     assert run_forked(undisturbed, ranks) == [0] * ranks, f"{method}: the undisturbed run failed"
     killed.append("checkpoint.every_minutes=0")
-    for phase in plugins.methods()[method].phases:
+    for part in _outermost(Pipeline(config.load(undisturbed)).parts):
         for updates in (1, 2, 3):
-            kill = Kill(phase.name, updates, rank=updates % ranks, writing=updates == 2)
+            kill = Kill(part.name, updates, rank=updates % ranks, writing=updates == 2)
             assert run_forked(killed, ranks, kill)[kill.rank] == -signal.SIGKILL, f"{method}: there was no {kill}"
     assert run_forked(killed, ranks) == [0] * ranks, f"{method}: the killed run did not go on"
     check_equal(config.load(undisturbed), config.load(killed))
+
+
+def _outermost(parts: Sequence[Part]) -> list[Part]:
+    """Of each phase the first and the last part, which may be the same."""
+    together = [
+        [part for part in parts if part.phase == phase] for phase in dict.fromkeys(each.phase for each in parts)
+    ]
+    return [part for each in together for part in dict.fromkeys([each[0], each[-1]])]
 
 
 def run_forked(words: Sequence[str], ranks: int = 1, kill: Kill | None = None) -> list[int]:
@@ -188,7 +211,7 @@ def _arm(kill: Kill) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def on_train_batch_end(self: Checkpoints, trainer: Trainer, module: PhaseModule, *rest: object) -> None:
-        if self._folder.name == kill.phase and module.updates == kill.updates:
+        if self._owner["phase"] == kill.part and module.updates == kill.updates:
             if not kill.writing:
                 die()
             checkpoint.save_file = die  # type: ignore[assignment] # after model.ckpt, before the rest
@@ -224,12 +247,18 @@ def check_equal(undisturbed: Run, other: Run) -> None:
         for file in files:  # buffers, random streams, environments
             _check_tensors(load_file(last / file), load_file(again / file), f"{method}: {phase} {file}")
     assert metrics(undisturbed) == metrics(other), f"{method}: logged metrics differ after a resume"
+    assert episodes(undisturbed) == episodes(other), f"{method}: recorded episodes differ after a resume"
+    files = sorted(path.relative_to(undisturbed.directory) for path in undisturbed.directory.rglob("summary.json"))
+    for file in files:
+        same_summary = (undisturbed.directory / file).read_text() == (other.directory / file).read_text()
+        assert same_summary, f"{method}: {file} differs after a resume"
 
 
 def _check_rebuilt(run: Run) -> None:
-    policy = trained.load(str(run.directory))
+    last = next(part for part in reversed(Pipeline(run).parts) if part.phase.acts)
+    policy = trained.load(str(run.directory), [] if last.task is None else [f"env.task={last.task}"])
     rollouts = final(policy.module, policy.pipeline.worlds, run.config.evaluation)
-    with np.load(run.directory / "evaluation.npz") as recorded:
+    with np.load(summaries.folder(run.directory, last) / "evaluation.npz") as recorded:
         for index, states in enumerate(rollouts.trajectories):
             same = np.array_equal(states, recorded[str(index)], equal_nan=True)
             assert same, f"{run.method.name}: {policy.phase.name} acts differently once its artefact is loaded again"
@@ -246,3 +275,32 @@ def served_pairs() -> list[tuple[str, str]]:
     """Every registered method with every env that provides what it requires."""
     methods, envs = plugins.methods(), plugins.envs()
     return [(method, env) for method in methods for env in envs if methods[method].requires <= envs[env].provided]
+
+
+def served_distributions() -> list[tuple[str, str, str]]:
+    """Every method of one task, with the distribution that has the fewest tasks to test on where it can run in parts.
+
+    Returns:
+        method, env, distribution.
+    """
+    methods, found = plugins.methods(), []
+    for method in methods:
+        if TASKS in methods[method].requires:
+            continue
+        sizes = {place: size for place, size in _distributions() if (method, place[0]) in served_pairs()}
+        if sizes:
+            found.append((method, *min(sizes, key=lambda place: sizes[place])))
+    return found
+
+
+@cache
+def _distributions() -> list[tuple[tuple[str, str], int]]:
+    """Env and name of every distribution, and the number of its tasks to test on."""
+    envs = plugins.envs()
+    places = [(env, name) for env in envs for name in envs[env].distributions]
+    return [((env, name), len(_tested(envs[env], name))) for env, name in places]
+
+
+def _tested(env: EnvSpec, distribution: str) -> tuple[str, ...]:
+    tasks = plugins.resolve(env.make)(replace(env.config(), task=distribution), [0]).info.tasks
+    return tuple(tasks.test)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.metadata import version
@@ -53,21 +53,22 @@ MODEL = "model"
 PACKAGES = ("torch", "torchrl", "lightning", "mujoco")
 
 
-class MetricsCsv:
-    """The metrics of all phases of a run, one row per logging step.
+class CsvFile:
+    """A table that grows row by row, such as the metrics of all phases of a run.
 
     Columns grow when a row brings new ones. Every row is handed to the operating system before ``append`` returns, and
     opening the file drops a last line that a killed process left unfinished.
 
     Args:
         path: The file; made with the first row.
+        first: Columns that come before all others.
 
     Attributes:
         rows: Data rows on disk.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, first: Sequence[str]) -> None:
+        self._path, self._first = path, first
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
@@ -78,7 +79,7 @@ class MetricsCsv:
 
     def append(self, row: Mapping[str, Cell]) -> None:
         """Add a row; columns it does not name stay empty. Floats read back exactly."""
-        new = [key for key in (*FIRST_COLUMNS, *row) if key not in self._columns]
+        new = [key for key in (*self._first, *row) if key not in self._columns]
         if new:
             self._widen([*self._columns, *dict.fromkeys(new)])
         line = _csv_line([_cell(row.get(key, "")) for key in self._columns])

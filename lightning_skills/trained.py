@@ -12,6 +12,7 @@ from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import DAMAGED, best, newest
 from lightning_skills.errors import InputError
 from lightning_skills.mlflow_store import RUNS_DIR, locate
+from lightning_skills.parts import Part, in_parts
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.plugins import Phase
@@ -24,7 +25,7 @@ class Trained:
     Args:
         place: Where it was found, and at which checkpoint.
         run: The run that trained it, with whatever was changed.
-        phase: Its last online phase, whose policy this is.
+        phase: The last acting phase that it has, whose policy this is.
         pipeline: Makes worlds.
         module: The phase, as it was at its end or at the checkpoint asked for.
     """
@@ -37,6 +38,7 @@ class Trained:
 
 
 CHECKPOINTS = ("best", "newest")
+TASK = "env.task="
 
 
 def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoint: str | None = None) -> Trained:
@@ -44,7 +46,8 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
 
     Args:
         place: A run's folder or ``models:/NAME/VERSION``.
-        words: Options of the run that are to be others here, ``key=value``.
+        words: Options of the run that are to be others here, ``key=value``; of a run in parts, ``env.task=`` says which
+            of them is meant.
         uri: Tracking URI of models; None takes ``MLFLOW_TRACKING_URI``, or else the database in ``runs``.
         checkpoint: One of :data:`CHECKPOINTS`, also of a run that is not finished; None takes its finished policy.
 
@@ -59,22 +62,24 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     else:
         folder = Path(place)
         run = config.restore(folder)
-    if registered and ":" in run.config.env.task and not any(word.startswith("env.task=") for word in words):
+    if registered and ":" in run.config.env.task and not any(word.startswith(TASK) for word in words):
         # gymnasium imports what stands before the colon, and these words are a stranger's.
         raise InputError(f"{place} has a task that imports a module, {run.config.env.task!r}; say env.task= yourself")
-    phase = next((phase for phase in reversed(run.method.phases) if phase.acts), None)
-    if phase is None:
-        raise InputError(f"method {run.method.name!r} has no online phase, so {place} has no policy")
+    kept = folder / ("artefacts" if checkpoint is None else "checkpoints")
+    phase = _last_acting(run, place, kept)
+    task = _task_of_part(run, phase, place, kept / phase.name, words)
+    kept = kept / Part(phase, task).name
     if checkpoint is not None:
-        path = _checkpoint(folder, phase, checkpoint)
-    elif not (path := folder / "artefacts" / phase.name).exists():
+        path = _checkpoint(kept, place, phase, checkpoint)
+    elif not (path := kept).exists():
         hint = "" if registered else f"; of one that is not, take checkpoint={'|'.join(CHECKPOINTS)}"
         raise InputError(f"{place} has no policy: its phase {phase.name!r} is not finished there{hint}")
     sources = {need.phase: str(folder) for need in phase.needs} | ({} if registered else dict(run.config.sources))
     run = config.change(run, ["trainer.accelerator=cpu", *words])
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, sources=sources))
     pipeline = Pipeline(run)
-    module = pipeline.module(phase)
+    _check_kind(run, phase, pipeline)
+    module = pipeline.module(Part(phase))
     if checkpoint is None:
         module.load_artefact(Artefact.load(path, phase.yields))
         return Trained(place, run, phase, pipeline, module)
@@ -85,11 +90,36 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     return Trained(f"{place}, {checkpoint} at {module.env_frames:,} env frames", run, phase, pipeline, module)
 
 
-def _checkpoint(folder: Path, phase: Phase, which: str) -> Path:
+def _last_acting(run: config.Run, place: str, kept: Path) -> Phase:
+    """The last acting phase of which something is kept; if there is none, the last one."""
+    acting = [phase for phase in reversed(run.method.phases) if phase.acts]
+    if not acting:
+        raise InputError(f"method {run.method.name!r} has no online phase, so {place} has no policy")
+    return next((phase for phase in acting if (kept / phase.name).exists()), acting[0])
+
+
+def _task_of_part(run: config.Run, phase: Phase, place: str, kept: Path, words: Sequence[str]) -> str | None:
+    """The task whose part is asked for; None of a phase that is not in parts."""
+    if not in_parts(phase, run.env, run.config.env.task):
+        return None
+    there = sorted(path.name for path in kept.iterdir()) if kept.exists() else []
+    asked = next((word.removeprefix(TASK) for word in words if word.startswith(TASK)), None)
+    if there and asked not in there:
+        raise InputError(f"{place} has a policy for each of these tasks: {', '.join(there)}; say which, {TASK}NAME")
+    return asked
+
+
+def _check_kind(run: config.Run, phase: Phase, pipeline: Pipeline) -> None:
+    """Raise InputError if the env has one task where the phase acts in several, or several where it acts in one."""
+    if phase.single_task is not (pipeline.probe.info.tasks is None):
+        kind = "one task, not in a distribution of them" if phase.single_task else "a distribution of tasks, not in one"
+        raise InputError(f"{TASK}{run.config.env.task}: phase {phase.name!r} acts in {kind}")
+
+
+def _checkpoint(kept: Path, place: str, phase: Phase, which: str) -> Path:
     if which not in CHECKPOINTS:
         raise InputError(f"checkpoint={which}: it is one of {', '.join(CHECKPOINTS)}")
-    kept = folder / "checkpoints" / phase.name
     path = best(kept)[0] if which == "best" else newest(kept)
     if path is None:
-        raise InputError(f"{folder} has no {which} checkpoint of phase {phase.name!r}")
+        raise InputError(f"{place} has no {which} checkpoint of phase {phase.name!r}")
     return path

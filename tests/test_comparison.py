@@ -10,11 +10,11 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from lightning_skills import __main__ as cli
-from lightning_skills import comparison
-from lightning_skills.comparison import align, draw
+from lightning_skills import comparison, recorded
+from lightning_skills.comparison import draw
 from lightning_skills.evaluation.statistics import describe_curves
 from lightning_skills.groups import group_runs
-from lightning_skills.recorded import find_runs
+from lightning_skills.recorded import align, find_runs
 from lightning_skills.report import new_figure
 from tests.logged_runs import log_run
 from tests.recorded_runs import HEADER, write_run
@@ -62,7 +62,7 @@ def test_align_does_not_extrapolate():
 def test_align_thins_long_curves_and_keeps_their_ends():
     curve = np.stack([np.arange(1000.0), np.arange(1000.0) * 2])
     frames, values = align([curve, curve + 0.5])
-    assert len(frames) == comparison.POINTS == len(set(frames))
+    assert len(frames) == recorded.POINTS == len(set(frames))
     assert (frames[0], frames[-1]) == (0.5, 999)
     np.testing.assert_allclose(values[0], 2 * frames)
 

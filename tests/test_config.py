@@ -74,7 +74,8 @@ def test_an_artefact_from_elsewhere_is_named_by_its_phase():
         ([*SAMPLE, "seed"], "cannot read 'seed'"),
         ([*SAMPLE, "+seed=1"], "cannot add or delete options"),
         (["method=spirl", "env=target"], "it needs demonstrations"),
-        (["method=spirl", "env=kitchen", "env.task=simpl"], "method 'spirl' needs one task, not a distribution"),
+        (["method=simpl", "env=maze", "collect.ahead=true"], "phase 'meta' of method 'simpl' runs whole episodes"),
+        (["method=simpl", "env=maze", "env.task=spirl40"], "method 'simpl' needs a distribution of tasks"),
     ],
 )
 def test_bad_words_are_one_line_that_names_what_to_mend(words, message):
@@ -82,6 +83,30 @@ def test_bad_words_are_one_line_that_names_what_to_mend(words, message):
         config.load(words)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (
+            ["method=sac", "env=locomotion"],
+            "env 'locomotion' has distributions cheetah-vel, cheetah-dir, ant-goal, ant-dir, humanoid-dir, "
+            "walker-rand-params, hopper-rand-params, point-robot, sparse-point-robot and 744 single tasks, "
+            "cheetah-vel-0, cheetah-vel-1, cheetah-vel-2, ..., sparse-point-robot-99",
+        ),
+        (["method=simpl", "env=kitchen"], "env 'kitchen' has distributions simpl"),
+        (SAMPLE, "env 'target' has distributions both and 2 single tasks, near, far"),
+    ],
+)
+def test_an_unknown_task_is_told_what_there_is_in_short(words, offered):
+    with pytest.raises(InputError) as error:
+        config.load([*words, "env.task=xyzzy"])
+    assert str(error.value).partition("; ")[2] == offered
+
+
+def test_phases_that_do_not_run_do_not_keep_others_from_running_ahead():
+    for words in (["method=simpl", "env=maze", "phase=skills"], ["method=pearl", "env=locomotion", "meta=/a/run"]):
+        assert config.load([*words, "collect.ahead=true"]).config.collect.ahead
 
 
 def test_a_sweep_is_every_combination():

@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDict
 
 from lightning_skills import __main__ as main
 from lightning_skills import export, trained
 from lightning_skills.command import train
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import rollout
+from lightning_skills.nets.gaussian import squash
 from lightning_skills.nets.skill_model import SkillModel
 from lightning_skills.phases.base import PhaseContext
 from lightning_skills.phases.skill_rl import SkillRLModule
@@ -106,20 +108,25 @@ def test_a_file_says_how_it_is_called(runs, tmp_path):
     assert [tensor["name"] for tensor in (*about["inputs"], *about["outputs"])] == ["observation", "action"]
 
 
-@pytest.mark.parametrize("squashing", [{}, {"bound": None, "tanh_actions": False}], ids=["squashed", "as they are"])
+@pytest.mark.parametrize("squashing", [{}, {"slope": 1.0}, {"bound": None, "tanh_actions": False}])
 def test_skills_are_chosen_anew_after_so_many_steps_and_actions_stay_in_bounds(squashing):
     module = test_skill_rl.build(dataclasses.replace(test_skill_rl.SPIRL, **squashing))
     step = export.program(module.step_policy()).module()
     assert module.skills.horizon == 4
     latent, steps, chosen = torch.zeros(5, 5), torch.zeros(5, dtype=torch.int64), []
     for expected in (1, 2, 3, 0, 1):
-        action, latent, steps = step(100 * torch.randn(5, 3), latent, steps)
+        observation = 100 * torch.randn(5, 3)
+        if not chosen:
+            u, _, _ = module.act(TensorDict({"observation": observation}, [5]), module.initial_state(5), explore=False)
+        action, latent, steps = step(observation, latent, steps)
         assert steps.tolist() == [expected] * 5
         assert action.abs().max() <= 1
         chosen.append(latent)
     assert all(torch.equal(chosen[0], same) for same in chosen[1:4])
     assert not torch.equal(chosen[0], chosen[4])
-    assert squashing or chosen[4].abs().max() <= 2
+    options = module.options
+    torch.testing.assert_close(chosen[0], squash(u, options.bound, options.slope), rtol=1e-4, atol=1e-5)
+    assert "bound" in squashing or chosen[4].abs().max() <= 2
 
 
 def built(**settings):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightning_skills.testing import check_kills, check_method, served_pairs
+from lightning_skills.testing import check_kills, check_method, served_distributions, served_pairs
 
 
 @pytest.mark.parametrize(("method", "env"), served_pairs())
@@ -15,6 +15,17 @@ def test_every_method_runs_and_resumes_exactly(method, env, tmp_path):
 @pytest.mark.parametrize(("method", "env"), dict(served_pairs()).items())
 def test_every_method_survives_kills(method, env, ranks, tmp_path):
     check_kills(method, env, tmp_path, ranks)
+
+
+@pytest.mark.parametrize(("method", "env", "task"), served_distributions())
+def test_every_method_of_one_task_runs_in_parts_and_resumes_exactly(method, env, task, tmp_path):
+    check_method(method, env, tmp_path, every=7, words=[f"env.task={task}"])
+
+
+# Of one method: the phases of all others are killed above, and what is left does not depend on them.
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_runs_in_parts_survive_kills(ranks, tmp_path):
+    check_kills("sac", "target", tmp_path, ranks, words=["env.task=both"])
 
 
 @pytest.mark.parametrize("decoder", ["open_loop", "conditioned", "closed_loop"])

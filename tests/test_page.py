@@ -101,7 +101,7 @@ def test_the_page_holds_curves_tables_and_commands(made, tmp_path):
     ]
     (code,) = found.texts["pre"]
     sac, spirl, report = code.splitlines()
-    assert sac.startswith("python train.py -m method=sac env=maze env.task=small20")
+    assert sac.startswith("python -m lightning_skills train -m method=sac env=maze env.task=small20")
     assert sac.endswith("seed=0,1")
     assert spirl.endswith("seed=0,1,2")
     assert report == f"python -m lightning_skills report {tmp_path / 'runs'} out={tmp_path / 'out'}"

@@ -4,7 +4,10 @@ import io
 import re
 from types import SimpleNamespace
 
+import numpy as np
+
 from lightning_skills import progress
+from lightning_skills.data import demonstrations
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.progress import Progress
 
@@ -24,7 +27,7 @@ class Counter(PhaseModule):
 
 def test_what_was_done_before_a_resume_does_not_count_as_speed(monkeypatch):
     clock, err = [0.0], io.StringIO()
-    monkeypatch.setattr(progress.sys, "stderr", err)
+    monkeypatch.setattr("sys.stderr", err)
     monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     trainer, module = SimpleNamespace(is_global_zero=True), Counter(900)
@@ -37,3 +40,21 @@ def test_what_was_done_before_a_resume_does_not_count_as_speed(monkeypatch):
     rates = re.findall(r"([\d.]+) env frames/s|([\d.]+)s/ env frames", err.getvalue())
     assert rates
     assert all(float(slow or 1 / float(fast)) == 5.0 for fast, slow in rates)
+
+
+def test_demonstrations_made_into_a_log_write_a_line_every_half_minute(tmp_path, monkeypatch):
+    clock, err = [0.0], io.StringIO()
+    monkeypatch.setattr("sys.stderr", err)
+    monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
+
+    def generate(options):
+        for _ in range(20):
+            clock[0] += 10
+            yield {"observation": np.zeros((2, 1), np.float32), "action": np.zeros((2, 1), np.float32)}
+
+    made = SimpleNamespace(recipe=lambda options: {"trajectories": 20}, generate=generate)
+    monkeypatch.setattr(demonstrations, "resolve", lambda reference: made)
+    demonstrations.demonstrations(SimpleNamespace(name="a", demonstrations="b"), None, tmp_path)
+    shown = err.getvalue()
+    assert "\r" not in shown
+    assert re.findall(r"(\d+)/20 ", shown) == ["0", "3", "6", "9", "12", "15", "18", "20"]

@@ -14,8 +14,8 @@ def recorded(*words, **changes):
 
 def composed(command):
     """The configs that a command trains."""
-    program, script, *words = shlex.split(command)
-    assert (program, script) == ("python", "train.py")
+    python, flag, package, train, *words = shlex.split(command)
+    assert (python, flag, package, train) == ("python", "-m", "lightning_skills", "train")
     jobs = config.sweep(words[1:]) if words[0] == "-m" else [words]
     return [matters(config.flatten(config.load(job).resolved())) for job in jobs]
 
@@ -46,7 +46,7 @@ def test_a_command_gives_the_config_again(words):
 def test_a_command_says_what_differs_and_no_more():
     words = ["method=spirl", "env=maze", "seed=2", "name=x", "method.rl.lr=1e-5", "runs_dir=/there", "logging=csv"]
     assert commands([recorded(*words)]) == [
-        "python train.py method=spirl env=maze env.task=small20 method.rl.lr=1e-05 name=x seed=2"
+        "python -m lightning_skills train method=spirl env=maze env.task=small20 method.rl.lr=1e-05 name=x seed=2"
     ]
 
 
@@ -59,8 +59,10 @@ def test_runs_that_differ_in_the_seed_are_one_sweep():
     runs = [recorded("method=spirl", "env=maze", f"seed={seed}") for seed in (10, 2, 0)]
     other = recorded("method=sac", "env=maze")
     (sweep, single) = commands([runs[0], other, *runs[1:]])
-    assert sweep == "python train.py -m method=spirl env=maze env.task=small20 name=default seed=0,2,10"
-    assert single == "python train.py method=sac env=maze env.task=small20 name=default seed=0"
+    assert (
+        sweep == "python -m lightning_skills train -m method=spirl env=maze env.task=small20 name=default seed=0,2,10"
+    )
+    assert single == "python -m lightning_skills train method=sac env=maze env.task=small20 name=default seed=0"
     assert composed(sweep) == [matters(run.options) for run in reversed(runs)]
 
 
@@ -68,7 +70,7 @@ def test_runs_with_artefacts_of_their_own_have_commands_of_their_own():
     runs = [
         recorded("method=spirl", "env=maze", f"seed={seed}", f"skills=runs/seed{seed}", "name=x") for seed in (0, 1)
     ]
-    assert [line.split()[5:] for line in commands(runs)] == [
+    assert [line.split()[7:] for line in commands(runs)] == [
         [f"skills=runs/seed{seed}", "name=x", f"seed={seed}"] for seed in (0, 1)
     ]
 
@@ -77,5 +79,6 @@ def test_a_method_that_is_not_here_has_all_its_options():
     options = {"method.name": "away", "method.rl.sizes": [1, 2], "method.rl.x": None, "env.name": "maze"}
     run = RecordedRun("here", options | {"env.task": "a", "seed": 0, "name": "n", "logging.mlflow": True}, [], None)
     assert commands([run]) == [
-        "python train.py method=away env=maze env.task=a 'method.rl.sizes=[1,2]' method.rl.x=null name=n seed=0"
+        "python -m lightning_skills train method=away env=maze env.task=a "
+        "'method.rl.sizes=[1,2]' method.rl.x=null name=n seed=0"
     ]

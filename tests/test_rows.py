@@ -8,7 +8,7 @@ from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseContext, PhaseModule
 from lightning_skills.rows import Rows
-from lightning_skills.tracking import MetricsCsv
+from lightning_skills.tracking import FIRST_COLUMNS, CsvFile
 
 
 class Told(PhaseModule):
@@ -19,7 +19,7 @@ class Told(PhaseModule):
 
 def log(path, every, *updates):
     module = Told(PhaseContext(None, EnvInfo({"observation": (3,)}, 2, 10)))
-    rows, trainer = Rows("phase", MetricsCsv(path), every, data=None), SimpleNamespace(loggers=[])
+    rows, trainer = Rows("phase", CsvFile(path, FIRST_COLUMNS), every, data=None), SimpleNamespace(loggers=[])
     for number, metrics in enumerate(updates, 1):
         module.updates, module.logged = number, {key: torch.tensor(value) for key, value in metrics.items()}
         rows.on_train_batch_end(trainer, module)

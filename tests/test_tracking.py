@@ -24,7 +24,7 @@ from lightning_skills import tracking
 from lightning_skills.errors import InputError
 from lightning_skills.launch import free_port
 from lightning_skills.system_metrics import SystemMetrics
-from lightning_skills.tracking import MetricsCsv, MLflowTracker
+from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker
 
 PARAMS = {"method": {"name": "spirl", "layers": [128, 128]}, "long": "x" * 5000, "seed": 0, "skills": None}
 HEAD = {"phase": "rl", "env_frames": 10, "updates": 1, "wall_s": 0.5}
@@ -35,10 +35,10 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-class TestMetricsCsv:
+class TestCsvFile:
     def test_floats_read_back_exactly(self, tmp_path):
         values = [0.1, math.pi * 1e-30, 1 / 3, -0.0, 1e308, 5e-324, float(np.float32(0.1)), math.inf]
-        metrics = MetricsCsv(tmp_path / "metrics.csv")
+        metrics = CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS)
         for value in values:
             metrics.append({**HEAD, "loss": value})
         metrics.append({**HEAD, "loss": np.float32(0.1)})
@@ -49,13 +49,13 @@ class TestMetricsCsv:
         assert math.isnan(found[-1])
 
     def test_integers_stay_integers(self, tmp_path):
-        metrics = MetricsCsv(tmp_path / "metrics.csv")
+        metrics = CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS)
         metrics.append({**HEAD, "env_frames": np.int64(2**53 + 1)})
         assert read(tmp_path / "metrics.csv")[0]["env_frames"] == str(2**53 + 1)
 
     def test_first_columns_come_first_and_the_header_widens(self, tmp_path):
         path = tmp_path / "run" / "metrics.csv"
-        metrics = MetricsCsv(path)
+        metrics = CsvFile(path, FIRST_COLUMNS)
         metrics.append({"loss": 1.0, **HEAD})
         metrics.append({**HEAD, "phase": "r,l", "eval/return": 2.0})
         metrics.append(HEAD)
@@ -69,15 +69,15 @@ class TestMetricsCsv:
         assert [item.name for item in path.parent.iterdir()] == ["metrics.csv"]
 
     def test_line_breaks_in_text_do_not_break_rows(self, tmp_path):
-        metrics = MetricsCsv(tmp_path / "metrics.csv")
+        metrics = CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS)
         metrics.append({**HEAD, "phase": "two\nlines"})
         assert read(tmp_path / "metrics.csv")[0]["phase"] == "two lines"
-        assert MetricsCsv(tmp_path / "metrics.csv").rows == 1
+        assert CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS).rows == 1
 
     def test_goes_on_where_it_was(self, tmp_path):
         path = tmp_path / "metrics.csv"
-        MetricsCsv(path).append({**HEAD, "a": 1.0})
-        again = MetricsCsv(path)
+        CsvFile(path, FIRST_COLUMNS).append({**HEAD, "a": 1.0})
+        again = CsvFile(path, FIRST_COLUMNS)
         assert again.rows == 1
         again.append({**HEAD, "b": 2.0, "a": 3.0})
         assert [(row["a"], row["b"]) for row in read(path)] == [("1.0", ""), ("3.0", "2.0")]
@@ -85,10 +85,10 @@ class TestMetricsCsv:
     @pytest.mark.parametrize("half", ["rl,11", "rl,11,2,0.5,1.0"])
     def test_half_a_last_line_is_dropped(self, tmp_path, half):
         path = tmp_path / "metrics.csv"
-        MetricsCsv(path).append({**HEAD, "loss": 1.0})
+        CsvFile(path, FIRST_COLUMNS).append({**HEAD, "loss": 1.0})
         whole = path.read_bytes()
         path.write_bytes(whole + half.encode())
-        metrics = MetricsCsv(path)
+        metrics = CsvFile(path, FIRST_COLUMNS)
         assert path.read_bytes() == whole
         assert metrics.rows == 1
         metrics.append({**HEAD, "loss": 2.0})
@@ -97,18 +97,18 @@ class TestMetricsCsv:
     def test_half_a_header_is_dropped(self, tmp_path):
         path = tmp_path / "metrics.csv"
         path.write_text("phase,env_fr")
-        MetricsCsv(path).append(HEAD)
+        CsvFile(path, FIRST_COLUMNS).append(HEAD)
         assert read(path) == [{"phase": "rl", "env_frames": "10", "updates": "1", "wall_s": "0.5"}]
 
     def test_truncate(self, tmp_path, capsys):
         path = tmp_path / "metrics.csv"
-        metrics = MetricsCsv(path)
+        metrics = CsvFile(path, FIRST_COLUMNS)
         for loss in range(5):
             metrics.append({**HEAD, "loss": loss})
         metrics.truncate(3)
         metrics.append({**HEAD, "loss": 30})
         assert [row["loss"] for row in read(path)] == ["0", "1", "2", "30"]
-        assert metrics.rows == MetricsCsv(path).rows == 4
+        assert metrics.rows == CsvFile(path, FIRST_COLUMNS).rows == 4
         metrics.truncate(4)
         assert metrics.rows == 4
         assert not capsys.readouterr().err
@@ -121,7 +121,7 @@ class TestMetricsCsv:
 
     def test_a_kill_while_the_header_widens_leaves_the_old_file(self, tmp_path, monkeypatch):
         path = tmp_path / "metrics.csv"
-        metrics = MetricsCsv(path)
+        metrics = CsvFile(path, FIRST_COLUMNS)
         metrics.append(HEAD)
         before = path.read_bytes()
 
@@ -133,7 +133,7 @@ class TestMetricsCsv:
             with pytest.raises(KeyboardInterrupt):
                 metrics.append({**HEAD, "loss": 1.0})
         assert path.read_bytes() == before
-        MetricsCsv(path).append({**HEAD, "loss": 2.0})
+        CsvFile(path, FIRST_COLUMNS).append({**HEAD, "loss": 2.0})
         assert [row["loss"] for row in read(path)] == ["", "2.0"]
 
     @pytest.mark.parametrize("columns", [1, 10_000])
@@ -142,13 +142,13 @@ class TestMetricsCsv:
         path = tmp_path / "metrics.csv"
         child = os.fork()
         if child == 0:
-            metrics = MetricsCsv(path)
+            metrics = CsvFile(path, FIRST_COLUMNS)
             for index in range(10**9):
                 metrics.append({**HEAD, "env_frames": index, f"metric{index % columns}": index / 7})
         time.sleep(0.4)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        metrics = MetricsCsv(path)
+        metrics = CsvFile(path, FIRST_COLUMNS)
         rows = read(path)
         assert metrics.rows == len(rows) > 20
         for index, row in enumerate(rows):
@@ -446,7 +446,7 @@ class Training(LightningModule):
 
     def __init__(self, path, event):
         super().__init__()
-        self.csv, self.event = MetricsCsv(path), event
+        self.csv, self.event = CsvFile(path, FIRST_COLUMNS), event
         self.weight = torch.nn.Parameter(torch.ones(1))
 
     def training_step(self, batch, index):

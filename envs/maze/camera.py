@@ -5,8 +5,8 @@ import numpy as np
 Array = np.ndarray
 
 SHARE = 0.2
-"""Of the way to the agent, the camera goes this much at every frame: measured in MuJoCo 2.2, whose newer versions follow
-without delay. At a steady motion it is four steps behind."""
+"""Of the way to the agent, the camera goes this much at every frame: measured in MuJoCo 2.2 (newer versions follow at
+once). At a steady motion it is four steps behind."""
 
 
 def follow(camera: Array, position: Array) -> Array:

@@ -28,8 +28,8 @@ class MazeEnv(BatchEnv):
     """N point masses in one maze, with one goal each.
 
     The observation is ``(x, y, vx, vy)``, raw; the action a force in [-1, 1] along each axis. With images there is
-    ``"scene"`` too, which :class:`envs.maze.images.MazeRenderer` draws; at a reset the camera is above the ball, and one
-    step before everything was where it is.
+    ``"scene"`` too, which :class:`envs.maze.images.MazeRenderer` draws; at a reset the camera is above the ball, and
+    one step before everything was where it is.
 
     Args:
         pursued: Layout, starts, goals and rewards; several tasks differ by their goals alone.

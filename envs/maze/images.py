@@ -49,10 +49,10 @@ _DISC_PIXELS = 5
 class MazeRenderer(Renderer):
     """Draws the agent's surroundings one step before and now.
 
-    A scene is two frames and an index, ``[9]``: one step before and now, each ``(x, y, camera x, camera y)`` in simulator
-    positions; the index picks layout and goal. Walls and floor are averaged exactly over every pixel, so that motion
-    far below a pixel's width (0.13 cells; the agent moves by at most 0.05 a step) is visible; the edges of discs are a
-    ramp of one pixel. What lies outside of a layout is wall.
+    A scene is two frames and an index, ``[9]``: one step before and now, each ``(x, y, camera x, camera y)`` in
+    simulator positions; the index picks layout and goal. Walls and floor are averaged exactly over every pixel, so that
+    motion far below a pixel's width (0.13 cells; the agent moves by at most 0.05 a step) is visible; the edges of discs
+    are a ramp of one pixel. What lies outside of a layout is wall.
 
     Args:
         layouts: ``[L, S, S]`` bool, or ``[1, S, S]``, one layout for all.

@@ -60,6 +60,11 @@ class EnvInfo:
         """Length of the state vector ``"observation"``."""
         return self.observation_shapes["observation"][0]
 
+    @property
+    def task_count(self) -> int:
+        """How many tasks its worlds can pursue."""
+        return 1 if self.tasks is None else len(self.tasks)
+
 
 @dataclass(frozen=True)
 class BatchStep:

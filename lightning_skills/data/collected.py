@@ -76,6 +76,7 @@ class CollectedData(LightningDataModule, ABC):
         sums = total(torch.tensor([int(frames.sum()), len(frames) * counted])).tolist()
         self.module.env_frames += sums[0]
         self.module.transitions += sums[1]
+        self.episodes.counted(self.module.env_frames)
 
     def save(
         self, folder: Path, previous: tuple[Path, dict[str, int]] | None

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from lightning_skills.bars import style
 from lightning_skills.data import trajectories
 from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
@@ -27,13 +26,19 @@ def demonstrations(env: EnvSpec, options: Any, data_dir: Path, progress: bool = 
         raise InputError(f"env {env.name!r} has no demonstrations of its own; give a data set with data=PATH")
     demos = resolve(env.demonstrations)
     recipe = demos.recipe(options)
-    total = recipe.get("trajectories")
+    bar, seconds = style()
     return trajectories.cached(
         data_dir,
         env.name,
         recipe,
-        lambda: tqdm(
-            demos.generate(options), desc="demonstrations", total=total, unit=" trajectories", disable=not progress
+        lambda: bar(
+            demos.generate(options),
+            desc="demonstrations",
+            total=recipe.get("trajectories"),
+            unit=" trajectories",
+            mininterval=seconds,
+            miniters=1,
+            disable=not progress,
         ),
         getattr(demos, "summary", None),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from tensordict import TensorDict, TensorDictBase
+from tensordict import NestedKey, TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import LazyTensorStorage
 
@@ -52,9 +52,10 @@ class Replay:
         """A batch ``[batch_size]`` drawn with the global torch generator."""
         return self.at(torch.randint(len(self), (batch_size,)))
 
-    def at(self, rows: Tensor) -> TensorDict:
-        """The transitions ``[n]`` at some places of the ring."""
-        return selected(self._storage._storage, rows)
+    def at(self, rows: Tensor, keys: Sequence[NestedKey] | None = None) -> TensorDict:
+        """The transitions ``[n]`` at some places of the ring; of each what is under ``keys``, or everything."""
+        held = self._storage._storage
+        return selected(held if keys is None else held.select(*keys), rows)
 
     def save(self, folder: Path, previous: Path | None, previously_written: int) -> None:
         """Write the used part in segments of fixed size; those unchanged since ``previous`` are hard-linked from there.

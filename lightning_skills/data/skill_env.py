@@ -26,10 +26,11 @@ class SkillExecution:
             method).
         horizon: Primitive steps per action, H.
         action_dim: Length of the high-level action.
-        bound: The executed skill is ``bound * tanh(action)``; None executes the action as it is.
+        bound: The executed skill is ``bound * tanh(slope * action / bound)``; None executes the action as it is.
         tanh_actions: Whether the low-level policy's outputs go through tanh.
         timeout_is_done: Whether the end by time limit counts as terminal, so that nothing is bootstrapped there.
         chunk: Primitive actions for which the low-level policy is asked at once: 1 in closed loop, H in open loop.
+        slope: Of the executed skill at action 0; None: the bound, so that it is ``bound * tanh(action)``.
     """
 
     low_level: LowLevel | None
@@ -39,6 +40,7 @@ class SkillExecution:
     tanh_actions: bool = False
     timeout_is_done: bool = False
     chunk: int = 1
+    slope: float | None = None
 
 
 class SkillEnv(EnvBase):
@@ -135,7 +137,10 @@ class SkillEnv(EnvBase):
         self._observation = {key.removeprefix(LAST): value for key, value in state.items() if key.startswith(LAST)}
 
     def _squash(self, action: Array) -> Array:
-        return action if self.execution.bound is None else self.execution.bound * np.tanh(action)
+        bound, slope = self.execution.bound, self.execution.slope
+        if bound is None:
+            return action
+        return bound * np.tanh(action if slope is None else action * (slope / bound))
 
     def _decode(self, skill: Array) -> Array:
         """The next primitive actions ``[N, chunk, A]``."""

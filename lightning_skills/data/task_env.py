@@ -24,8 +24,7 @@ class TaskEnv(SkillEnv):
 
     def __init__(self, env: BatchEnv, execution: SkillExecution) -> None:
         super().__init__(env, execution)
-        assert env.info.tasks is not None
-        worlds, tasks = env.num_worlds, len(env.info.tasks)
+        worlds, tasks = env.num_worlds, env.info.task_count
         self.observation_spec["task"] = Unbounded(shape=(worlds, 1), dtype=torch.int64)
         self.parked[:] = True
         self._waiting: deque[int] = deque()

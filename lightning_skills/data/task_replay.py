@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from tensordict import TensorDict
+from tensordict import NestedKey, TensorDict
 from torch import Tensor
 
 from lightning_skills.data.replay import Replay
@@ -108,13 +108,13 @@ class TaskReplay:
             for view in self.views.values():
                 view.forget(self.ring.written - self.ring.capacity)
 
-    def at(self, numbers: Tensor) -> TensorDict:
-        """The transitions of these numbers, in one gather, with their shape as batch size."""
-        return self.ring.at(numbers.flatten() % self.ring.capacity).reshape(numbers.shape)
+    def at(self, numbers: Tensor, keys: Sequence[NestedKey] | None = None) -> TensorDict:
+        """The transitions of these numbers, in one gather, with their shape as batch size; ``keys`` of them alone."""
+        return self.ring.at(numbers.flatten() % self.ring.capacity, keys).reshape(numbers.shape)
 
-    def sample(self, tasks: Tensor, items: int, view: str) -> TensorDict:
-        """Transitions ``[G, items]`` of tasks ``[G]``, drawn with replacement."""
-        return self.at(self.views[view].draw(tasks, items))
+    def sample(self, tasks: Tensor, items: int, view: str, keys: Sequence[NestedKey] | None = None) -> TensorDict:
+        """Transitions ``[G, items]`` of tasks ``[G]``, drawn with replacement; of each ``keys``, or everything."""
+        return self.at(self.views[view].draw(tasks, items), keys)
 
     def all(self, task: int, view: str) -> TensorDict:
         """All transitions ``[n]`` of a task, the oldest first."""

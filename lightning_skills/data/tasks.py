@@ -1,6 +1,7 @@
 """Tasks -> episodes -> one replay buffer of all tasks -> batches of contexts and transitions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,16 +13,18 @@ from lightning_skills.data.collected import CollectedData
 from lightning_skills.data.task_env import TaskEnv
 from lightning_skills.data.task_replay import TaskReplay
 from lightning_skills.errors import InputError
-from lightning_skills.phases.base import CollectEpisodes, UpdateTasks
+from lightning_skills.phases.base import CollectEpisodes, Update, UpdateTasks
 from lightning_skills.phases.meta_train import MetaTrainModule
 
 MEMORY = "memory"
+MAX_WORLDS = 100
+"""Of a phase that meta-trains and of its evaluation, by default."""
 
 
 class TaskActing(Acting):
     """A meta-learner that acts in worlds which take up one task after another.
 
-    ``memory`` is what it may look into when an episode begins; the caller puts into it what the episodes give.
+    ``memory`` is what it may look into when an episode begins; the caller puts into it what is worth it.
 
     Args:
         module: The phase.
@@ -31,8 +34,7 @@ class TaskActing(Acting):
     def __init__(self, module: MetaTrainModule, env: BatchEnv) -> None:
         self._learner, self._tasks = module, TaskEnv(env, module.skill_execution())
         super().__init__(module, self._tasks, self._begin)
-        assert env.info.tasks is not None
-        self.memory = TaskReplay(len(env.info.tasks), module.views(), module.capacity())
+        self.memory = TaskReplay(env.info.task_count, module.views(), module.capacity())
         self._given = ""
 
     def _begin(self, worlds: np.ndarray) -> TensorDict:
@@ -47,11 +49,18 @@ class TaskActing(Acting):
         while not self._tasks.parked.all():
             yield self.step()
 
+    def remember(self, step: TensorDictBase, into: Sequence[str]) -> None:
+        """Put the transitions of a step, of worlds that do not stand still, into some views of the memory."""
+        if into:
+            moved = step[step["next", "frames"].squeeze(1) > 0]
+            self.memory.extend(moved["task"].squeeze(1), self.transitions(moved), into)
+
 
 class TaskData(CollectedData):
     """Feeds a meta-training phase: runs the episodes that the plan asks for and samples batches of tasks.
 
-    Rank r of R has the tasks r, r + R, ... to train on: it collects for them and draws them, with replacement.
+    Rank r of R has the tasks r, r + R, ... to train on: it collects for them and draws them, with replacement. In an
+    env of one task every rank has that, and runs its share of the episodes.
 
     Args:
         module: The phase.
@@ -64,35 +73,44 @@ class TaskData(CollectedData):
 
     def __init__(self, module: MetaTrainModule, env: BatchEnv, rank: int = 0) -> None:
         tasks, ranks = env.info.tasks, module.context.world_size
-        assert tasks is not None
-        self.own = torch.arange(rank, len(tasks.train), ranks)
-        if not len(self.own):
+        self.own = torch.zeros(1, dtype=torch.int64) if tasks is None else torch.arange(rank, len(tasks.train), ranks)
+        self._sharers = ranks if tasks is None else 1
+        if tasks is not None and not len(self.own):
             raise InputError(f"{len(tasks.train)} tasks to train on cannot be shared by {ranks} processes")
-        self._tasks = TaskActing(module, env)
+        self._learner, self._tasks = module, TaskActing(module, env)
         self.memory = self._tasks.memory
         super().__init__(module, self._tasks, {MEMORY: self.memory})
 
     def collect(self, collect: CollectEpisodes) -> None:
-        """Run the episodes of this rank's tasks."""
+        """Run this rank's episodes."""
         tasks = [task for task in collect.tasks if task in self.own]
+        episodes, transitions = (-(-count // self._sharers) for count in (collect.episodes, collect.transitions))
+        own = replace(collect, episodes=episodes, transitions=transitions)
         for view in collect.clear:
             self.memory.views[view].clear(tasks)
-        frames = [self._keep(step, collect.into) for step in self._tasks.run(collect, tasks)]
+        frames = [self._keep(step, collect.into) for step in self._tasks.run(own, tasks)]
+        before = self.module.transitions
         self.count(np.concatenate([np.zeros(0, dtype=np.int64), *frames]), collect.counted)
+        self._learner.collected(collect, self.module.transitions - before, self.memory)
 
     def _keep(self, step: TensorDictBase, into: tuple[str, ...]) -> np.ndarray:
-        """Store the transitions of worlds that do not stand still; returns their frames ``[n]``."""
+        """Account for a step and remember it; returns the frames ``[n]`` of worlds that do not stand still."""
         self.account(step)
+        self._tasks.remember(step, into)
         frames = step["next", "frames"].squeeze(1)
-        moved = step[frames > 0]
-        self.memory.extend(moved["task"].squeeze(1), self.acting.transitions(moved), into)
         return frames[frames > 0].numpy()
 
-    def sample(self, update: UpdateTasks) -> TensorDict:
-        """Tasks drawn in groups: ``task`` ``[G]``, ``transitions`` ``[G, B]``, and of group i its ``context_<i>``."""
+    def sample(self, update: UpdateTasks | Update) -> TensorDict:
+        """Tasks drawn in groups: ``task`` ``[G]``, ``transitions`` ``[G, B]``, and of group i its ``context_<i>``.
+
+        For an :class:`Update`, whose source is a view, transitions ``[B]`` of the only task.
+        """
+        if isinstance(update, Update):
+            return self.memory.sample(self.own, self.module.share(update), update.source)[0]
         tasks = [self.own[torch.randint(len(self.own), (self._share(count),))] for count in update.groups]
+        keys = self._learner.context_keys
         contexts = {
-            f"context_{index}": self.memory.sample(group, items, update.context_view)
+            f"context_{index}": self.memory.sample(group, items, update.context_view, keys)
             for index, (group, items) in enumerate(zip(tasks, update.contexts, strict=True))
         }
         task = torch.cat(tasks)

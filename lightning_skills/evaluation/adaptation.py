@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
-from lightning_skills.data.tasks import TaskActing
-from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts
+from lightning_skills.data.tasks import MAX_WORLDS, TaskActing
+from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts, evaluating
 from lightning_skills.phases.base import CollectEpisodes
 from lightning_skills.phases.meta_train import MetaTrainModule
 
-MAX_WORLDS = 100
 COLUMNS = {
     "task": "task",
     "before": "observation",
@@ -77,13 +75,9 @@ def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool =
     worlds = min(max(len(stage.tasks) * stage.episodes for stage in plan), MAX_WORLDS)
     env = make_env(np.random.SeedSequence(seed).generate_state(worlds).tolist())
     assert env.info.tasks is not None
-    training = module.training
-    module.eval()
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
+    with evaluating(module, seed):
         acting = TaskActing(module, env)
         stages = [_run(acting, stage) for stage in plan]
-    module.train(training)
     last = [episode for episodes in stages[-1] for episode in episodes]
     per_task = zip(*stages, strict=True)
     return Adaptation(
@@ -102,8 +96,7 @@ def _run(acting: TaskActing, collect: CollectEpisodes) -> list[list[Episode]]:
     steps = []
     for step in acting.run(collect, list(collect.tasks)):
         steps.append({name: step[key].squeeze(-1).numpy() for name, key in COLUMNS.items()})
-        moved = step[step["next", "frames"].squeeze(1) > 0]
-        acting.memory.extend(moved["task"].squeeze(1), acting.transitions(moved), collect.into)
+        acting.remember(step, collect.into)
     columns = {name: np.stack([step[name] for step in steps]) for name in COLUMNS}
     episodes = sorted(_episodes(columns), key=lambda pair: pair[0])
     return [[episode for _, episode in episodes if episode.task == task] for task in collect.tasks]

@@ -8,7 +8,7 @@ from lightning_skills.phases.meta_train import MetaTrainModule
 
 
 def interim(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) -> Rollouts:
-    """A few episodes in the task; of a meta-learner, its adaptation to the tasks to test on."""
+    """A few episodes in the task; where there are several, the adaptation to those to test on."""
     return _judged(module, make_env, options, options.seed, options.interim_episodes)
 
 
@@ -18,6 +18,6 @@ def final(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) ->
 
 
 def _judged(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions, seed: int, episodes: int) -> Rollouts:
-    if isinstance(module, MetaTrainModule):
+    if isinstance(module, MetaTrainModule) and module.context.env.tasks is not None:
         return adapt(module, make_env, seed, options.explore)
     return rollout(module, make_env, episodes, seed, options.explore)

@@ -1,6 +1,7 @@
 """Episodes of a phase's policy in worlds of their own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,21 @@ def rollout(
         policy: Name of the acting method.
     """
     seeds = np.random.SeedSequence(seed).generate_state(episodes).tolist()
+    with evaluating(module, seed):
+        return _run(SkillEnv(make_env(seeds), module.skill_execution()), module, policy, explore)
+
+
+@contextmanager
+def evaluating(module: PhaseModule, seed: int) -> Iterator[None]:
+    """Puts the module into eval mode and seeds torch's random streams; afterwards mode and streams are as before."""
     training = module.training
     module.eval()
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
-        rollouts = _run(SkillEnv(make_env(seeds), module.skill_execution()), module, policy, explore)
-    module.train(training)
-    return rollouts
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        module.train(training)
 
 
 def _run(env: SkillEnv, module: PhaseModule, policy: str, explore: bool) -> Rollouts:

@@ -28,9 +28,9 @@ def sampled_kl(policy: Gaussian, prior: Gaussian, samples: int = SAMPLES, clamp:
     return difference.sum(-1).mean(0).clamp(-clamp, clamp)
 
 
-def negative_entropy(policy: Gaussian, u: Tensor, bound: float | None) -> Tensor:
+def negative_entropy(policy: Gaussian, u: Tensor, bound: float | None, slope: float | None = None) -> Tensor:
     """The log density of squash(u), ``[B]``, that is with the correction for the tanh."""
-    return (policy.log_prob(u) - squash_log_det(u, bound)).sum(-1)
+    return (policy.log_prob(u) - squash_log_det(u, bound, slope)).sum(-1)
 
 
 def alpha_loss(log_alpha: Tensor, divergence: Tensor, target: float) -> tuple[Tensor, Metrics]:
@@ -43,18 +43,18 @@ def alpha_loss(log_alpha: Tensor, divergence: Tensor, target: float) -> tuple[Te
 def td_target(
     reward: Tensor, terminated: Tensor, next_value: Tensor, next_divergence: Tensor, alpha: Tensor, discount: float
 ) -> Tensor:
-    """The critics' target ``[B]``; all arguments ``[B]`` but alpha and discount. It carries no gradient.
+    """The critics' target ``[B]``; all arguments ``[B]`` but the discount. It carries no gradient.
 
     Args:
         reward: Undiscounted sum of the rewards of a skill.
         terminated: Whether nothing comes after it.
         next_value: The smaller of the target critics at the next state.
         next_divergence: D at the next state.
-        alpha: Weight of D.
+        alpha: Weight of D; may be a scalar.
         discount: Per high-level step, however long a skill is.
     """
     future = next_value - alpha * next_divergence
-    return (reward + discount * (~terminated) * future).detach()
+    return (reward + discount * (future * ~terminated)).detach()
 
 
 def critic_loss(values: Tensor, target: Tensor) -> tuple[Tensor, Metrics]:
@@ -64,6 +64,9 @@ def critic_loss(values: Tensor, target: Tensor) -> tuple[Tensor, Metrics]:
 
 
 def actor_loss(values: Tensor, divergence: Tensor, alpha: Tensor) -> tuple[Tensor, Metrics]:
-    """The policy climbs the smallest critic ``[B, critics]`` and pays alpha, as a constant, for its divergence."""
+    """The policy climbs the smallest critic ``[B, critics]`` and pays for its divergence ``[B]``.
+
+    Its weight alpha, ``[B]`` or a scalar, is a constant here.
+    """
     loss = (alpha.detach() * divergence - values.amin(1)).mean()
     return loss, {"actor_loss": loss.detach(), "divergence": divergence.detach().mean()}

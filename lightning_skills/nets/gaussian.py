@@ -53,21 +53,32 @@ class Gaussian(NamedTuple):
         return Gaussian(self.mean.detach(), self.log_std.detach())
 
 
-def squash(u: Tensor, bound: float | None) -> Tensor:
-    """``bound * tanh(u)``; ``u`` itself if ``bound`` is None."""
-    return u if bound is None else bound * torch.tanh(u)
+def squash(u: Tensor, bound: float | None, slope: float | None = None) -> Tensor:
+    """``bound * tanh(slope * u / bound)``; ``u`` itself if ``bound`` is None.
+
+    Args:
+        u: Any shape.
+        bound: Of the result.
+        slope: At u = 0; None takes ``bound``, so that the result is ``bound * tanh(u)``.
+    """
+    return u if bound is None else bound * torch.tanh(u * _steepness(bound, slope))
 
 
-def unsquash(action: Tensor, bound: float | None) -> Tensor:
+def unsquash(action: Tensor, bound: float | None, slope: float | None = None) -> Tensor:
     """Inverse of :func:`squash`, finite also at the very bound."""
     if bound is None:
         return action
     limit = 1 - torch.finfo(action.dtype).eps
-    return torch.atanh((action / bound).clamp(-limit, limit))
+    return torch.atanh((action / bound).clamp(-limit, limit)) / _steepness(bound, slope)
 
 
-def squash_log_det(u: Tensor, bound: float | None) -> Tensor:
+def squash_log_det(u: Tensor, bound: float | None, slope: float | None = None) -> Tensor:
     """Log derivative of the squashing, per dimension; the log density of ``u`` minus this is that of the result."""
     if bound is None:
         return torch.zeros_like(u)
-    return math.log(bound) + 2 * (math.log(2) - u - functional.softplus(-2 * u))
+    within = u * _steepness(bound, slope)
+    return math.log(bound if slope is None else slope) + 2 * (math.log(2) - within - functional.softplus(-2 * within))
+
+
+def _steepness(bound: float, slope: float | None) -> float:
+    return 1.0 if slope is None else slope / bound

@@ -35,16 +35,17 @@ class FlatStepPolicy(StepPolicy):
 
     Args:
         policy: States to mean and log std of ``u``.
-        bound: The action is ``bound * tanh(u)``; None takes ``u`` itself.
+        bound: Of the action, :func:`lightning_skills.nets.gaussian.squash`; None takes ``u`` itself.
+        slope: Of that at 0; None: the bound.
     """
 
-    def __init__(self, policy: MLP, bound: float | None) -> None:
+    def __init__(self, policy: MLP, bound: float | None, slope: float | None = None) -> None:
         super().__init__(policy.first.in_features, policy.last.out_features // 2, {})
-        self.policy, self.bound = plain_layers(policy), bound
+        self.policy, self.bound, self.slope = plain_layers(policy), bound, slope
 
     def forward(self, observation: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """See :class:`StepPolicy`."""
-        return (_mode(self.policy, observation, self.bound).clamp(-1, 1),)
+        return (squash(_mode(self.policy, observation), self.bound, self.slope).clamp(-1, 1),)
 
 
 class SkillStepPolicy(StepPolicy):
@@ -57,21 +58,31 @@ class SkillStepPolicy(StepPolicy):
         policy: States to mean and log std of ``u``.
         decoder: ``[state, skill]`` to an action.
         horizon: Primitive steps of a skill.
-        bound: The skill is ``bound * tanh(u)``; None takes ``u`` itself.
+        bound: Of the skill, :func:`lightning_skills.nets.gaussian.squash`; None takes ``u`` itself.
         tanh_actions: Whether decoded actions go through tanh.
+        slope: Of the bound at 0; None: the bound.
     """
 
-    def __init__(self, policy: MLP, decoder: MLP, horizon: int, bound: float | None, tanh_actions: bool) -> None:
+    def __init__(
+        self,
+        policy: MLP,
+        decoder: MLP,
+        horizon: int,
+        bound: float | None,
+        tanh_actions: bool,
+        slope: float | None = None,
+    ) -> None:
         latent = torch.zeros(policy.last.out_features // 2)
         state = {"latent": latent, "steps": torch.zeros((), dtype=torch.int64)}
         super().__init__(policy.first.in_features, decoder.last.out_features, state)
         self.policy, self.decoder = plain_layers(policy), plain_layers(decoder)
-        self.horizon, self.bound, self.tanh_actions = horizon, bound, tanh_actions
+        self.horizon, self.bound, self.slope, self.tanh_actions = horizon, bound, slope, tanh_actions
 
     def forward(self, observation: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """See :class:`StepPolicy`."""
         latent, steps = state
-        latent = torch.where(steps[:, None] == 0, _mode(self.policy, observation, self.bound), latent)
+        chosen = squash(_mode(self.policy, observation), self.bound, self.slope)
+        latent = torch.where(steps[:, None] == 0, chosen, latent)
         action = self.decoder(torch.cat([observation, latent], dim=-1))
         action = torch.tanh(action) if self.tanh_actions else action
         return action.clamp(-1, 1), latent, (steps + 1) % self.horizon
@@ -87,5 +98,5 @@ def plain_layers(mlp: MLP) -> nn.Sequential:
     return nn.Sequential(*layers[:-1]).requires_grad_(False).eval()
 
 
-def _mode(policy: nn.Module, observation: Tensor, bound: float | None) -> Tensor:
-    return squash(Gaussian.from_output(policy(observation)).mean, bound)
+def _mode(policy: nn.Module, observation: Tensor) -> Tensor:
+    return Gaussian.from_output(policy(observation)).mean

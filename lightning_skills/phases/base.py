@@ -62,8 +62,8 @@ class CollectEpisodes:
 
     Args:
         tasks: Indices of tasks; each rank runs its own.
-        given: How the policy begins an episode, one of the names that :meth:`PhaseModule.begin` knows.
-        episodes: Of each task.
+        given: How the policy begins an episode, one of the names that :meth:`MetaTrainModule.begin` knows.
+        episodes: Of each task, over all ranks; a whole number of them on each that has the task.
         transitions: Further episodes of a task follow until there are so many (skill) transitions.
         policy: Name of the module's acting method.
         explore: Whether it samples.

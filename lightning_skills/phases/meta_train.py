@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
-from tensordict import TensorDict
+from tensordict import NestedKey, TensorDict
 from torch import Tensor
 
 from lightning_skills.data.task_replay import TaskReplay
@@ -13,8 +13,12 @@ from lightning_skills.phases.base import CollectEpisodes, PhaseModule
 class MetaTrainModule(PhaseModule):
     """Base of the phases whose plan is of :class:`CollectEpisodes` and :class:`UpdateTasks`.
 
-    Tasks are counted as in :attr:`EnvInfo.tasks`: those to train on first.
+    Tasks are counted as in :attr:`EnvInfo.tasks`: those to train on first. A phase that is alone in one task
+    (:attr:`Phase.per_task`) has the task 0, updates by :class:`Update`, and is judged like any other policy.
     """
+
+    context_keys: Sequence[NestedKey] | None = None
+    """What of a transition the contexts of a batch hold; None: everything."""
 
     @abstractmethod
     def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
@@ -34,6 +38,15 @@ class MetaTrainModule(PhaseModule):
     def capacity(self) -> int:
         """Transitions of all tasks that the memory keeps on a rank."""
 
-    @abstractmethod
+    def collected(self, collect: CollectEpisodes, transitions: int, memory: TaskReplay) -> None:
+        """Told on all ranks when the episodes of an instruction have ended; what follows from them may be kept.
+
+        Args:
+            collect: The instruction.
+            transitions: How many of them were counted, over all ranks.
+            memory: What this rank has collected so far.
+        """
+
     def adaptation(self) -> Sequence[CollectEpisodes]:
         """How it adapts to the tasks to test on, from nothing: the returns of the last stage are its result."""
+        raise NotImplementedError(f"{type(self).__name__} does not adapt to other tasks")

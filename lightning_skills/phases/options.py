@@ -85,7 +85,8 @@ class SkillRLOptions:
     # Primitive steps to collect, warm-up included (paper, fig. 4: maze 1.4M beyond it)
     frames: int = at_least(1, 1_500_000)
     capacity: int = at_least(1, 100_000)  # transitions kept (code: 1e5 for the closed-loop model)
-    bound: float | None = positive(2.0)  # skills are bound * tanh(u) (code); None: u itself
+    bound: float | None = positive(2.0)  # skills are bound * tanh(slope * u / bound) (code); None: u itself
+    slope: float | None = positive(None)  # None: the bound, so bound * tanh(u) (code); 1 leaves skills as trained
     tanh_actions: bool | None = None  # decoded actions go through tanh; None: in closed loop (code), not in open loop
     timeout_is_done: bool = True  # the time limit counts as terminal (code)
 

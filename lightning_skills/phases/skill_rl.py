@@ -153,6 +153,7 @@ class SkillRLModule(PhaseModule):
             horizon=self.skills.horizon if self.skills else 1,
             action_dim=self.action_dim,
             bound=self.options.bound,
+            slope=self.options.slope,
             tanh_actions=self.tanh_actions,
             timeout_is_done=self.options.timeout_is_done,
             chunk=self.skills.chunk if self.skills else 1,
@@ -169,12 +170,12 @@ class SkillRLModule(PhaseModule):
     def act_random(
         self, observation: TensorDict, state: TensorDict, explore: bool
     ) -> tuple[Tensor, TensorDict, TensorDict]:
-        """``u`` whose squashed value is uniform within the bound; without one, [-2, 2] for skills, [-1, 1] for actions."""
+        """``u`` whose squashed value is uniform within the bound; if none, within [-2, 2] (actions: [-1, 1])."""
         uniform = 2 * torch.rand(len(observation), self.action_dim, device=self.device) - 1
         if self.options.bound is None:
             u = uniform if self.flat else SKILL_RANGE * uniform
         else:
-            u = unsquash(self.options.bound * uniform, self.options.bound)
+            u = unsquash(self.options.bound * uniform, self.options.bound, self.options.slope)
         return u, state, TensorDict({}, batch_size=observation.batch_size)
 
     def explorers(self) -> Mapping[str, str]:
@@ -206,7 +207,7 @@ class SkillRLModule(PhaseModule):
         ):
             raise InputError("this policy sees images, which the env draws; only policies of states are exported")
         if not isinstance(self.skills, SkillModel):
-            return FlatStepPolicy(self.policy, self.options.bound)
+            return FlatStepPolicy(self.policy, self.options.bound, self.options.slope)
         decoder = self.skills.decoder
         if not isinstance(decoder, MLP):
             named = self.skills.settings.decoder
@@ -214,7 +215,8 @@ class SkillRLModule(PhaseModule):
                 f"this policy's decoder is {named}: it decides {self.skills.chunk} actions at once; "
                 "only flat policies and those with method.skills.decoder=closed_loop are exported"
             )
-        return SkillStepPolicy(self.policy, decoder, self.skills.horizon, self.options.bound, self.tanh_actions)
+        options, horizon = self.options, self.skills.horizon
+        return SkillStepPolicy(self.policy, decoder, horizon, options.bound, self.tanh_actions, options.slope)
 
     # Plan
 
@@ -287,11 +289,11 @@ class SkillRLModule(PhaseModule):
         return recorded, proposed
 
     def _critic_inputs(self, observation: Tensor, u: Tensor) -> Tensor:
-        return torch.cat([observation, squash(u, self.options.bound)], dim=-1)
+        return torch.cat([observation, squash(u, self.options.bound, self.options.slope)], dim=-1)
 
     def _divergence(self, policy: Gaussian, u: Tensor, batch: TensorDict) -> Tensor:
         if self.options.regulariser == "entropy":
-            return negative_entropy(policy, u, self.options.bound)
+            return negative_entropy(policy, u, self.options.bound, self.options.slope)
         kl = analytic_kl if self.options.kl_estimator == "analytic" else sampled_kl
         return kl(policy, Gaussian(join(batch, "prior_mean"), join(batch, "prior_log_std")))
 
@@ -314,6 +316,7 @@ class SkillRLModule(PhaseModule):
             "policy": self.policy_settings,
             "skills": asdict(self.skills.settings) if isinstance(self.skills, SkillModel) else None,
             "bound": self.options.bound,
+            "slope": self.options.slope,
             "tanh_actions": self.tanh_actions,
         }
         tensors = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}

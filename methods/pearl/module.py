@@ -1,15 +1,13 @@
 """PEARL's only phase: it meta-trains a task encoder, a policy and critics off-policy."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from lightning_skills.artefacts import Artefact
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.data.task_replay import TaskReplay
 from lightning_skills.nets.gaussian import Gaussian, squash, squash_log_det
@@ -17,7 +15,7 @@ from lightning_skills.nets.mlp import MLP, initialise_like_rlkit
 from lightning_skills.nets.task_encoder import GaussianProductEncoder
 from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
-from lightning_skills.phases.meta_train import MetaTrainModule
+from lightning_skills.phases.context_meta import ContextMetaModule
 from methods.pearl.config import PearlOptions
 from methods.pearl.losses import critic_loss, critic_target, embedding_loss, policy_loss, value_loss
 
@@ -26,7 +24,7 @@ BOUND = 1.0
 """Actions are the tanh of what the policy samples."""
 
 
-class PearlModule(MetaTrainModule):
+class PearlModule(ContextMetaModule):
     """Probabilistic embeddings for actor-critic RL (PEARL, Rakelly et al., ICML 2019, Alg. 1 and 2).
 
     Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); transitions of
@@ -37,15 +35,16 @@ class PearlModule(MetaTrainModule):
         context: Its ``options`` are :class:`PearlOptions`.
     """
 
+    kind = "pearl"
+    networks = ("encoder", "policy", "critics", "value", "target_value")
+    options: PearlOptions
     key: Tensor
 
     def __init__(self, context: PhaseContext) -> None:
-        super().__init__(context)
-        self.options: PearlOptions = context.options
+        super().__init__(context, context.options.embedding_dim, context.options.context_size)
         options, env = self.options, context.env
-        assert env.tasks is not None
-        self.train_tasks = len(env.tasks.train)
-        self.test_tasks = env.tasks.test_indices
+        following = [("next", "observation")] if options.next_state_in_context else []
+        self.context_keys = ["observation", "action", ("next", "reward"), *following]
         seen = env.state_dim + env.action_dim + 1 + env.state_dim * options.next_state_in_context
         self.encoder = GaussianProductEncoder(
             seen, options.embedding_dim, options.encoder_layers, options.encoder_width
@@ -69,27 +68,13 @@ class PearlModule(MetaTrainModule):
         """Actions are primitive, and time limits are not terminal."""
         return SkillExecution(None, 1, self.context.env.action_dim, BOUND)
 
-    def initial_state(self, worlds: int) -> TensorDict:
-        """No embedding yet, ``[worlds, d]``."""
-        return TensorDict({"embedding": torch.zeros(worlds, self.options.embedding_dim)}, batch_size=[worlds])
-
-    @torch.no_grad()
     def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
-        """A sample ``[n, d]`` from the prior, from the posterior of a sampled context, or of "all" of the context."""
-        if self.options.task_blind:
-            return self.initial_state(len(tasks))
-        if given == "prior":
-            embedding = torch.randn(len(tasks), self.options.embedding_dim)
-        elif given == "context":
-            context = memory.sample(tasks, self.options.context_size, "context")
-            embedding = self._embedding(context)
-        else:
-            embedding = torch.stack([self._embedding(memory.all(task, "context")) for task in tasks.tolist()])
-        return TensorDict({"embedding": embedding}, batch_size=[len(tasks)])
+        """See :class:`ContextMetaModule`; nothing but zeros if it is blind."""
+        return self.initial_state(len(tasks)) if self.options.task_blind else super().begin(given, tasks, memory)
 
-    def _embedding(self, context: TensorDict) -> Tensor:
-        """A sample ``[..., d]`` of the posterior of a context ``[..., N]``."""
-        return self.encoder(self._context(context).to(self.device)).rsample().cpu()
+    def posterior(self, context: TensorDict) -> Gaussian:
+        """See :class:`ContextMetaModule`; the encoder sees actions as they are executed."""
+        return super().posterior(context.copy().set("action", squash(context["action"], BOUND)))
 
     @torch.no_grad()
     def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
@@ -101,17 +86,7 @@ class PearlModule(MetaTrainModule):
     def _policy(self, known: Tensor) -> Gaussian:
         return Gaussian.from_output(self.policy(known), LOG_STD_RANGE)
 
-    def _context(self, transitions: TensorDict) -> Tensor:
-        """Transitions ``[..., N]`` as the encoder sees them."""
-        following = transitions["next"]
-        seen = [transitions["observation"], squash(transitions["action"], BOUND), following["reward"]]
-        return torch.cat([*seen, following["observation"]] if self.options.next_state_in_context else seen, dim=-1)
-
     # Plan
-
-    def views(self) -> Mapping[str, int]:
-        """What encoders see, and what is learned from."""
-        return {"context": self.options.capacity, "replay": self.options.capacity}
 
     def capacity(self) -> int:
         """See :class:`PearlOptions`."""
@@ -123,8 +98,8 @@ class PearlModule(MetaTrainModule):
         if self.env_frames >= options.frames:
             return []
         rounds = self.updates // options.updates_per_round
-        first = [] if rounds else [self._collect(range(self.train_tasks), "prior", options.initial_steps, True)]
-        count = min(options.tasks_per_round, self.train_tasks)
+        first = [] if rounds else [self._collect(self.train_tasks, "prior", options.initial_steps, True)]
+        count = min(options.tasks_per_round, len(self.train_tasks))
         tasks = np.random.default_rng([int(self.key), rounds]).choice(self.train_tasks, count, replace=False).tolist()
         update = UpdateTasks(
             options.updates_per_round, (options.meta_batch,), (options.context_size,), options.batch_size
@@ -149,10 +124,6 @@ class PearlModule(MetaTrainModule):
         into = ("context", "replay") if context else ("replay",)
         return CollectEpisodes(tuple(tasks), given, transitions=steps, into=into, clear=clear)
 
-    def progress(self) -> tuple[int, int]:
-        """(env frames done, env frames in all)."""
-        return self.env_frames, self.options.frames
-
     def adaptation(self) -> Sequence[CollectEpisodes]:
         """Episodes with embeddings from the prior, then some, each with the posterior of all before it; by the mode."""
         options = self.options
@@ -176,7 +147,7 @@ class PearlModule(MetaTrainModule):
     def update(self, batch: TensorDict) -> Metrics:
         """One step on ``context_0`` ``[T, N]`` and ``transitions`` ``[T, B]`` of T tasks."""
         options, transitions = self.options, batch["transitions"]
-        posterior = self.encoder(self._context(batch["context_0"]))
+        posterior = self.posterior(batch["context_0"])
         embedding = (posterior.rsample() * (not options.task_blind))[:, None].expand(-1, options.batch_size, -1)
         state, following = transitions["observation"], transitions["next"]
         known = torch.cat([state, embedding], dim=-1)
@@ -212,13 +183,3 @@ class PearlModule(MetaTrainModule):
         """Of both critics, ``[T, B, 2]``."""
         inputs = torch.cat([known, squash(u, BOUND)], dim=-1)
         return torch.cat([critic(inputs, learning=learning) for critic in self.critics], dim=-1)
-
-    # Handing on
-
-    def artefact(self) -> Artefact:
-        """All networks."""
-        networks = ("encoder", "policy", "critics", "value", "target_value")
-        named = chain.from_iterable(
-            ((f"{name}.{key}", tensor) for key, tensor in getattr(self, name).state_dict().items()) for name in networks
-        )
-        return Artefact("pearl", {"embedding_dim": self.options.embedding_dim}, dict(named))

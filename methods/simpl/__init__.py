@@ -1,7 +1,7 @@
 """SiMPL: skill-based meta-RL (Nam et al., ICLR 2022).
 
 Skills and skill prior are SPiRL's, of the closed-loop model; a policy over skills is meta-trained over tasks, with an
-embedding of the task that is inferred from skill transitions.
+embedding of the task that is inferred from skill transitions; it then learns each target task from few episodes.
 """
 
 from lightning_skills.plugins import TASKS, MethodSpec, Need, Phase
@@ -16,6 +16,14 @@ METHOD = MethodSpec(
         Phase("skills", "lightning_skills.phases.skill_pretrain:SkillPretrainModule", data="offline", yields="skills"),
         Phase(
             "meta", "methods.simpl.module:SimplModule", data="tasks", yields="simpl", needs=(Need("skills", "skills"),)
+        ),
+        Phase(
+            "adapt",
+            "methods.simpl.adapt:SimplAdaptModule",
+            data="tasks",
+            yields="adapted",
+            needs=(Need("skills", "skills"), Need("meta", "simpl")),
+            per_task=True,
         ),
     ),
     requires=frozenset({"demonstrations", TASKS}),

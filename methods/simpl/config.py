@@ -43,11 +43,29 @@ class SimplOptions:
 
 
 @dataclass(frozen=True)
+class SimplAdaptOptions:
+    """Options of :class:`methods.simpl.adapt.SimplAdaptModule`; the defaults are the code's for the maze."""
+
+    conditioning_episodes: int = at_least(1, 20)  # with embeddings from the prior, to infer the task's from
+    target_divergence: float = positive(1.0)  # KL to the skill prior at which alpha stops growing; kitchen 5
+    divergence_clip: float = positive(5.0)  # of the KL in the critics' target; kitchen 20
+    batch_size: int = at_least(1, 256)  # transitions, and how many there must be before the first update
+    reuse: float = positive(256.0)  # how often a new transition is drawn, in the mean
+    discount: float = within(0, 1, 0.99)  # per skill
+    tau: float = within(0, 1, 5e-3)  # of the target critics
+    lr: float = positive(3e-4)  # Adam, for policy, critics and alpha
+    capacity: int = at_least(1, 20_000)  # transitions kept
+    # Env frames in each task. Code: 1000 episodes, up to 2M frames, of which the paper shows 500; kitchen 1000 of 280
+    frames: int = at_least(1, 1_000_000)
+
+
+@dataclass(frozen=True)
 class SimplConfig:
     """Options by phase."""
 
     skills: SkillPretrainOptions = field(default_factory=lambda: SkillPretrainOptions(beta=5e-4))
     meta: SimplOptions = field(default_factory=SimplOptions)
+    adapt: SimplAdaptOptions = field(default_factory=SimplAdaptOptions)
 
 
 PRESETS: dict[str, Overrides] = {
@@ -74,6 +92,9 @@ PRESETS: dict[str, Overrides] = {
         "meta.divergence_clip": 6.0,
         "meta.capacity": 3000,
         "meta.frames": 6_700_000,
+        "adapt.target_divergence": 5.0,
+        "adapt.divergence_clip": 20.0,
+        "adapt.frames": 280_000,
     },
 }
 
@@ -95,4 +116,8 @@ SMOKE: Overrides = {
     "meta.frames": 1500,
     "meta.conditioning_episodes": 2,
     "meta.evaluation_episodes": 1,
+    "adapt.conditioning_episodes": 2,
+    "adapt.batch_size": 4,
+    "adapt.reuse": 4.0,
+    "adapt.frames": 300,
 }

@@ -1,114 +1,49 @@
 """SiMPL's meta-training phase."""
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_skills.artefacts import Artefact
-from lightning_skills.data.skill_env import SkillExecution
-from lightning_skills.data.task_replay import TaskReplay
-from lightning_skills.losses.skill_rl import analytic_kl
+from lightning_skills.losses.skill_rl import actor_loss, critic_loss
 from lightning_skills.nets.gaussian import Gaussian
-from lightning_skills.nets.numpy_mlp import frozen
-from lightning_skills.nets.skill_model import SkillModel
 from lightning_skills.optim import FusedAdam, GrowingAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
-from lightning_skills.phases.meta_train import MetaTrainModule
+from methods.simpl.agent import SimplAgent, Sizes
 from methods.simpl.config import SimplOptions
-from methods.simpl.losses import actor_loss, critic_loss, embedding_loss, multiplier_loss, target
-from methods.simpl.networks import Multiplier, TaskEncoder, corrected, torch_mlp
+from methods.simpl.losses import embedding_loss, multiplier_loss
+from methods.simpl.networks import Multiplier
 
 
-class SimplModule(MetaTrainModule):
+class SimplModule(SimplAgent):
     """Skill-based meta-policy learning (SiMPL, Nam et al., ICLR 2022, sec. 4.3), as in the authors' code.
 
-    A transition is one skill: state, skill, sum of its rewards, end, next state. The policy is a correction of the
-    frozen skill prior, given an embedding of the task. Embeddings of small contexts, which say little, are trained
-    beside those of large ones, each with its own multipliers, which only grow.
+    Embeddings of small contexts, which say little, are trained beside those of large ones, each with its own
+    multipliers, which only grow.
 
     Differs from the authors' code: the prior is evaluated once per transition; the number of updates follows from all
     transitions since the warm-up together, not rounded in each epoch; multipliers step once an update, after the
     policy. The multiplier of a task that is not in a batch moves on by Adam's momentum, as under their torch.
 
     Args:
-        context: Its ``options`` are :class:`SimplOptions`, its artefact "skills" a closed-loop model of states.
+        context: Its ``options`` are :class:`SimplOptions`.
     """
 
+    kind = "simpl"
+    networks = ("encoder", "policy", "critics", "large_alpha")
+    options: SimplOptions
+
     def __init__(self, context: PhaseContext) -> None:
-        super().__init__(context)
-        self.options: SimplOptions = context.options
-        options, env = self.options, context.env
-        assert env.tasks is not None
-        self.train_tasks, self.test_tasks = env.tasks.train_indices, env.tasks.test_indices
-        self.skills = SkillModel.from_artefact(context.artefacts["skills"])
-        self.skill_dim = self.skills.latent_dim
-        known = env.state_dim + options.embedding_dim
-        self.encoder = TaskEncoder(2 * env.state_dim + self.skill_dim + 2, options.embedding_dim, options.encoder_width)
-        self.policy = torch_mlp(known, 2 * self.skill_dim, options.layers, options.width)
-        self.critics = nn.ModuleList(
-            torch_mlp(known + self.skill_dim, 1, options.layers, options.width) for _ in range(2)
-        )
-        self.target_critics = copy.deepcopy(self.critics)
+        options: SimplOptions = context.options
+        sizes = Sizes(options.embedding_dim, options.encoder_width, options.layers, options.width)
+        super().__init__(context, sizes, options.large_context)
         self.small_lambda = Multiplier(options.small_embedding_weight)
         self.large_lambda = Multiplier(options.large_embedding_weight, len(self.train_tasks))
         self.small_alpha, self.large_alpha = Multiplier(options.small_alpha), Multiplier(options.large_alpha)
-        self._prior = frozen(self.skills.prior_net)
-        self.keep_frozen(self.skills, self.target_critics)
-
-    # Acting
-
-    def skill_execution(self) -> SkillExecution:
-        """A skill runs as it is, through the mean of the low-level policy; time limits are not terminal."""
-        return SkillExecution(self.skills.low_level(None), self.skills.horizon, self.skill_dim, bound=None)
-
-    def initial_state(self, worlds: int) -> TensorDict:
-        """No embedding yet, ``[worlds, d]``."""
-        return TensorDict({"embedding": torch.zeros(worlds, self.options.embedding_dim)}, batch_size=[worlds])
-
-    @torch.no_grad()
-    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
-        """A sample ``[n, d]`` from the prior or from the posterior of a sampled context, or the mean, given "all"."""
-        if given == "prior":
-            embedding = torch.randn(len(tasks), self.options.embedding_dim)
-        elif given == "context":
-            embedding = self._posterior(memory.sample(tasks, self.options.large_context, "context")).rsample()
-        else:
-            contexts = [memory.all(task, "context") for task in tasks.tolist()]
-            embedding = torch.cat([self._posterior(context[None]).mean for context in contexts])
-        return TensorDict({"embedding": embedding.cpu()}, batch_size=[len(tasks)])
-
-    def _posterior(self, context: TensorDict) -> Gaussian:
-        """``[G, d]`` of contexts ``[G, N]``."""
-        after = context["next"]
-        ended = after["terminated"].to(after["reward"].dtype)
-        seen = [context["observation"], context["action"], after["reward"], ended, after["observation"]]
-        return self.encoder(torch.cat(seen, dim=-1).to(self.device))
-
-    @torch.no_grad()
-    def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
-        """A skill ``[N, d]``: a sample if ``explore``, else the mean."""
-        seen = observation["observation"]
-        prior = Gaussian.from_output(self._prior(seen.cpu()).to(self.device))
-        policy = corrected(prior, self.policy(torch.cat([seen, state["embedding"].to(self.device)], dim=-1)))
-        skill = policy.rsample() if explore else policy.mean
-        return skill, state, TensorDict({}, batch_size=observation.batch_size)
-
-    def annotate(self, transitions: TensorDict) -> TensorDict:
-        """Add mean and log std of the frozen prior at both states."""
-        for part in (transitions, transitions["next"]):
-            prior = Gaussian.from_output(self._prior(part["observation"]))
-            part.set("prior_mean", prior.mean).set("prior_log_std", prior.log_std)
-        return transitions
 
     # Plan
-
-    def views(self) -> Mapping[str, int]:
-        """Episodes with embeddings from the prior, which encoders see, and all that is learned from."""
-        return {"context": self.options.capacity, "replay": self.options.capacity}
 
     def capacity(self) -> int:
         """Both views of every task."""
@@ -140,10 +75,6 @@ class SimplModule(MetaTrainModule):
         contexts = (options.small_context, options.large_context)
         return UpdateTasks(count, (options.small_tasks, options.large_tasks), contexts, options.batch_size)
 
-    def progress(self) -> tuple[int, int]:
-        """(env frames done, env frames in all)."""
-        return self.env_frames, self.options.frames
-
     def adaptation(self) -> Sequence[CollectEpisodes]:
         """Episodes with embeddings from the prior, then some with the posterior's mean, given all of the first."""
         options = self.options
@@ -161,61 +92,35 @@ class SimplModule(MetaTrainModule):
         self.critic_optimizer = FusedAdam([*self.critics.parameters(), *self.encoder.parameters()], lr=lr)
         self.actor_optimizer = FusedAdam(self.policy.parameters(), lr=lr)
         self.multiplier_optimizer = GrowingAdam(chain.from_iterable(each.parameters() for each in multipliers), lr=lr)
-        self._followers: list[Tensor] = [*self.target_critics.parameters()]
-        self._leaders: list[Tensor] = [*self.critics.parameters()]
         return [self.critic_optimizer, self.actor_optimizer, self.multiplier_optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:
         """One step on ``context_0`` and ``context_1`` of tasks and ``transitions`` ``[G, B]`` of all of them."""
-        options, transitions = self.options, batch["transitions"]
+        options, transitions = self.options, batch["transitions"].flatten(0, 1)
         small = len(batch["context_0", "observation"])
-        posteriors = [self._posterior(batch["context_0"]), self._posterior(batch["context_1"])]
+        posteriors = [self.posterior(batch["context_0"]), self.posterior(batch["context_1"])]
         posterior = Gaussian(*(torch.cat(parts) for parts in zip(*posteriors, strict=True)))
+        groups = len(posterior.mean)
         embedding = self._drawn(posterior, options.batch_size)
         skill, divergence, next_skill, next_divergence = self._propose(transitions, embedding.detach())
-        alpha = torch.cat([self.small_alpha().expand(small), self.large_alpha().expand(len(divergence) - small)])
-        after = transitions["next"]
-        with torch.no_grad():
-            known = torch.cat([after["observation"], embedding, next_skill], dim=-1)
-            next_value = torch.cat([critic(known) for critic in self.target_critics], dim=-1).amin(-1)
-            penalty = alpha[:, None] * next_divergence.clamp(max=options.divergence_clip)
-        ended, reward = after["terminated"].squeeze(-1), after["reward"].squeeze(-1)
-        goal = target(reward, ended, next_value, penalty, options.discount)
+        alpha = torch.cat([self.small_alpha().expand(small), self.large_alpha().expand(groups - small)])
+        alpha = alpha.repeat_interleave(options.batch_size)
+        target = self._target(transitions["next"], embedding, next_skill, next_divergence, alpha)
         weight = torch.cat([self.small_lambda().expand(small), self.large_lambda()[batch["task"][small:]]])
-        loss, metrics = critic_loss(self._values(transitions, embedding, transitions["action"]), goal)
+        loss, metrics = critic_loss(self._values(transitions, embedding, transitions["action"]), target)
         kl, of_embedding = embedding_loss(posterior, weight)
         self.step(self.critic_optimizer, loss + kl)
         values = self._values(transitions, embedding.detach(), skill, learning=0)
         actor, of_actor = actor_loss(values, divergence, alpha)
         self.step(self.actor_optimizer, actor)
-        of_multipliers = self._grow(posterior, divergence.mean(-1), weight, small)
-        with torch.no_grad():
-            torch._foreach_lerp_(self._followers, self._leaders, options.tau)
+        of_multipliers = self._grow(posterior, divergence.view(groups, -1).mean(-1), weight, small)
+        self._track()
         return metrics | of_embedding | of_actor | of_multipliers
 
     def _drawn(self, posterior: Gaussian, count: int) -> Tensor:
-        """Embeddings ``[G, B, d]``, another one for every transition."""
+        """Embeddings ``[G count, d]``, another one for every transition."""
         shape = (count, *posterior.mean.shape)
-        return Gaussian(*(part.expand(shape) for part in posterior)).rsample().transpose(0, 1)
-
-    def _propose(self, transitions: TensorDict, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Skills of the policy ``[G, B, d]`` and its KL to the prior ``[G, B]`` at both states, in one pass."""
-        shape, parts = embedding.shape[:2], (transitions, transitions["next"])
-        both = torch.cat([torch.cat([part["observation"], embedding], -1).flatten(0, 1) for part in parts])
-        prior = Gaussian(
-            *(torch.cat([part[key].flatten(0, 1) for part in parts]) for key in ("prior_mean", "prior_log_std"))
-        )
-        policy = corrected(prior, self.policy(both, learning=len(both) // 2))
-        skill, divergence = policy.rsample(), analytic_kl(policy, prior)
-        now, after = (each.unflatten(0, shape) for each in skill.chunk(2))
-        here, there = (each.unflatten(0, shape) for each in divergence.chunk(2))
-        return now, here, after.detach(), there.detach()
-
-    def _values(self, transitions: TensorDict, embedding: Tensor, skill: Tensor, learning: int | None = None) -> Tensor:
-        """Of both critics, ``[G, B, 2]``."""
-        known = torch.cat([transitions["observation"], embedding, skill], dim=-1).flatten(0, 1)
-        values = torch.cat([critic(known, learning=learning) for critic in self.critics], dim=-1)
-        return values.unflatten(0, embedding.shape[:2])
+        return Gaussian(*(part.expand(shape) for part in posterior)).rsample().transpose(0, 1).flatten(0, 1)
 
     def _grow(self, posterior: Gaussian, divergence: Tensor, weight: Tensor, small: int) -> Metrics:
         """One step of all multipliers; ``divergence`` and ``weight`` are ``[G]``."""
@@ -234,13 +139,3 @@ class SimplModule(MetaTrainModule):
             "alpha_large": self.large_alpha().detach().mean(),
             "lambda_large": self.large_lambda().detach().mean(),
         }
-
-    # Handing on
-
-    def artefact(self) -> Artefact:
-        """Encoder, policy, critics and the multiplier of large contexts."""
-        networks = ("encoder", "policy", "critics", "large_alpha")
-        named = chain.from_iterable(
-            ((f"{name}.{key}", tensor) for key, tensor in getattr(self, name).state_dict().items()) for name in networks
-        )
-        return Artefact("simpl", {"embedding_dim": self.options.embedding_dim}, dict(named))

@@ -79,11 +79,12 @@ def test_whether_a_timeout_is_terminal_is_an_option(timeout_is_done):
     assert following["terminated"].tolist() == [[timeout_is_done]] * 2
 
 
-def test_the_bound_squashes_the_action():
+@pytest.mark.parametrize(("slope", "inner"), [(None, 1.0), (1.0, 2.0)])
+def test_the_bound_squashes_the_action(slope, inner):
     worlds = CountingEnv()
-    env = SkillEnv(worlds, execution(horizon=1, bound=0.5))
+    env = SkillEnv(worlds, execution(horizon=1, bound=0.5, slope=slope))
     act(env, env.reset(), [0.3, -9.0], [0, 0])
-    np.testing.assert_allclose(worlds.actions[0][0], 0.5 * np.tanh([0.3, -9.0]), rtol=1e-6)
+    np.testing.assert_allclose(worlds.actions[0][0], 0.5 * np.tanh([inner * 0.3, -9.0]), rtol=1e-6)
 
 
 def test_without_a_bound_the_skill_reaches_the_low_level_policy_as_it_is():

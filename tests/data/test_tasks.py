@@ -52,7 +52,7 @@ class Witness(MetaTrainModule):
 
     def __init__(self, world_size=1):
         super().__init__(PhaseContext(None, INFO, world_size=world_size))
-        self.begun = []
+        self.begun, self.annotated = [], 0
 
     plan = build_optimizers = update = artefact = progress = None
 
@@ -73,6 +73,10 @@ class Witness(MetaTrainModule):
         self.begun += [(given, task) for task in tasks.tolist()]
         looked = memory.views["context"].sizes[tasks]
         return TensorDict({"begun": torch.stack([number, looked], dim=1).float()}, batch_size=[len(tasks)])
+
+    def annotate(self, transitions):
+        self.annotated += len(transitions)
+        return transitions
 
     def act(self, observation, state, explore):
         return state["begun"], state, TensorDict({}, batch_size=observation.batch_size)
@@ -121,6 +125,15 @@ def test_episodes_go_on_until_there_are_enough_transitions():
     data.collect(CollectEpisodes((1,), "nothing", into=("context", "replay")))
     assert [len(kept(data, task, "context")) for task in range(3)] == [5, 8, 6]
     assert len(kept(data, 1)) == 2
+
+
+def test_what_goes_nowhere_is_counted_and_not_kept():
+    data = made(2)
+    data.collect(CollectEpisodes((0, 1, 2), "nothing", episodes=2))
+    assert data.module.transitions == 2 * sum(map(skills, range(3)))
+    assert (data.memory.written, data.module.annotated) == (0, 0)
+    data.collect(CollectEpisodes((0,), "nothing", into=("context",)))
+    assert (data.memory.written, data.module.annotated) == (skills(0), skills(0))
 
 
 def test_views_forget_only_the_tasks_that_are_collected():
@@ -175,12 +188,27 @@ def test_a_batch_holds_the_transitions_of_its_tasks():
     assert (batch["transitions", "action"][..., 0] <= 15).all()
 
 
+def test_a_context_holds_what_the_phase_looks_at():
+    data = made(3)
+    data.collect(CollectEpisodes((0, 1, 2), "nothing", into=("replay", "context")))
+    batches = []
+    for keys in (None, ("action", ("next", "reward"))):
+        data.module.context_keys = keys
+        torch.manual_seed(0)
+        batches.append(data.sample(UpdateTasks(1, groups=(3, 2), contexts=(2, 7), batch_size=6)))
+    whole, part = batches
+    for name in ("context_0", "context_1"):
+        assert set(part[name].keys(True, True)) == {"action", ("next", "reward")}
+        assert (part[name] == whole[name].select(*part[name].keys(True, True))).all()
+    assert (part["transitions"] == whole["transitions"]).all()
+
+
 def test_restored_data_go_on_alike(tmp_path):
     data, again = made(2), made(2)
     data.collect(CollectEpisodes((0, 1, 2), "nothing", episodes=2, into=("replay", "context")))
     state, tensors = data.save(tmp_path, None)
     again.restore(state, {key: value.clone() for key, value in tensors.items()}, tmp_path)
-    again.module.begun = list(data.module.begun)
+    again.module.begun, again.module.env_frames = list(data.module.begun), data.module.env_frames
     for each in (data, again):
         each.collect(CollectEpisodes((2, 0), "context", episodes=2, into=("replay",)))
     for task in range(3):
@@ -196,6 +224,7 @@ def test_adaptation_runs_every_stage_in_the_tasks_to_test_on(tmp_path):
     stream = torch.get_rng_state()
     result = adapt(module, lambda seeds: Tasks(len(seeds)), seed=3)
     assert torch.equal(torch.get_rng_state(), stream)
+    assert module.training
     assert result.tasks == ("d", "e")
     assert result.curves.tolist() == [[36.0] * 5, [20.0] * 5]
     assert result.returns.tolist() == [36.0, 36.0, 20.0, 20.0]
@@ -207,4 +236,5 @@ def test_adaptation_runs_every_stage_in_the_tasks_to_test_on(tmp_path):
     }
     assert result.details()["adaptation"] == {"d": [36.0] * 5, "e": [20.0] * 5}
     assert [given for given, _ in module.begun] == ["nothing"] * 6 + ["context"] * 4
+    assert module.annotated == 3 * (skills(3) + skills(4))  # the last stage goes nowhere
     assert result.trajectories[0][:, 1].tolist() == [0, 4, 8, 9]

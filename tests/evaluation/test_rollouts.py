@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from tensordict import TensorDict
 
@@ -14,7 +15,7 @@ class Still(PhaseModule):
 
     def __init__(self):
         super().__init__(PhaseContext(None, EnvInfo({"observation": (1,)}, 2, 10)))
-        self.seen, self.actions = [], []
+        self.seen, self.actions, self.modes = [], [], []
 
     plan = build_optimizers = update = artefact = progress = None
 
@@ -26,6 +27,7 @@ class Still(PhaseModule):
 
     def act(self, observation, state, explore):
         self.seen.append((state["steps"].tolist(), explore))
+        self.modes.append(self.training)
         state = TensorDict({"steps": state["steps"] + 1}, batch_size=state.batch_size)
         self.actions.append(torch.randn(len(observation), 2))
         return self.actions[-1], state, TensorDict({}, batch_size=observation.batch_size)
@@ -53,6 +55,17 @@ def test_training_streams_and_mode_are_left_as_they_were():
     torch.manual_seed(1)
     rollout(module, make, 2, seed=0, explore=True)
     assert torch.equal(torch.rand(3), expected)
+    assert module.training
+    assert not any(module.modes)
+
+
+def test_training_streams_and_mode_outlive_an_evaluation_that_fails():
+    module = Still()
+    torch.manual_seed(1)
+    stream = torch.get_rng_state()
+    with pytest.raises(AttributeError):
+        rollout(module, make, 2, seed=0, explore=True, policy="none")
+    assert torch.equal(torch.get_rng_state(), stream)
     assert module.training
 
 

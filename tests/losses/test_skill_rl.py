@@ -94,11 +94,18 @@ def test_alpha_rises_with_too_much_divergence_and_does_not_train_the_policy():
     assert metrics["alpha"].item() == pytest.approx(0.5)
 
 
-def test_the_target_by_hand():
-    reward, value, divergence = (torch.tensor(x, requires_grad=True) for x in ([1.0, 2.0], [10.0, 20.0], [3.0, 4.0]))
-    target = td_target(reward, torch.tensor([False, True]), value, divergence, torch.tensor(0.5), discount=0.9)
-    assert target.tolist() == pytest.approx([1.0 + 0.9 * (10.0 - 0.5 * 3.0), 2.0])
-    assert not target.requires_grad
+@pytest.mark.parametrize("alpha", [0.5, [0.5, 0.25]])
+def test_the_target_by_hand(alpha):
+    """In double precision, so that nothing on the way may round to single."""
+    given = ([1.0, 2.0], [10.0, 20.0], [3.0, 4.0])
+    reward, value, divergence = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in given)
+    weight = torch.tensor(alpha, dtype=torch.float64)
+    going = td_target(reward, torch.tensor([False, False]), value, divergence, weight, discount=0.9)
+    second = 2.0 + 0.9 * (20.0 - weight.expand(2)[1].item() * 4.0)
+    assert going.tolist() == pytest.approx([1.0 + 0.9 * (10.0 - 0.5 * 3.0), second], rel=1e-14)
+    ended = td_target(reward, torch.tensor([False, True]), value, divergence, weight, discount=0.9)
+    assert ended.tolist() == [going[0].item(), 2.0]
+    assert not going.requires_grad
 
 
 def test_critic_losses_are_half_mean_squares():

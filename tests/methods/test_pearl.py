@@ -15,8 +15,10 @@ from lightning_skills.phases.base import CollectEpisodes, PhaseContext, UpdateTa
 from methods.pearl import losses
 from methods.pearl.config import PearlOptions
 from methods.pearl.module import PearlModule
+from tests.methods.written_out import assert_close, descend, descent, plain
 
 STATES, ACTIONS, TASKS, BATCH, CONTEXT = 3, 2, 4, 5, 6
+LR = 0.01
 INFO = EnvInfo(
     {"observation": (STATES,), "dense": (1,)}, ACTIONS, 10, TaskDistribution(tuple("abcdefgh"), tuple("xyz"))
 )
@@ -71,13 +73,6 @@ def test_losses_are_the_formulas():
     np.testing.assert_allclose(loss, (log_prob - critics).mean() + penalty)
 
 
-def plain(network, x):
-    x = torch.relu(network.first(x))
-    for linear in network.hidden:
-        x = torch.relu(linear(x))
-    return network.last(x)
-
-
 def written_out(module, data):
     """One update in torch's own terms, after the authors' order of steps."""
     options = module.options
@@ -85,10 +80,7 @@ def written_out(module, data):
         copy.deepcopy(each) for each in (module.encoder, module.policy, module.value, module.target_value)
     )
     critics = copy.deepcopy(module.critics)
-    descent = {
-        name: torch.optim.SGD(each.parameters(), lr=0.01)
-        for name, each in {"encoder": encoder, "policy": policy, "value": value, "critics": critics}.items()
-    }
+    steps = descent({"encoder": encoder, "policy": policy, "value": value, "critics": critics}, LR)
     now, context = data["transitions"], data["context_0"]
     seen = torch.cat([context["observation"], context["action"].tanh(), context["next", "reward"]], -1)
     mean, spread = plain(encoder.factors, seen).chunk(2, -1)
@@ -99,12 +91,13 @@ def written_out(module, data):
     kl = 0.5 * (variance + mean**2 - 1 - variance.log()).sum()
     state, after = now["observation"], now["next", "observation"]
     bootstrapped = plain(target, torch.cat([after, z], -1))
-    goal = options.reward_scale * now["next", "reward"] + options.discount * ~now["next", "terminated"] * bootstrapped
+    future = bootstrapped * ~now["next", "terminated"]
+    goal = options.reward_scale * now["next", "reward"] + options.discount * future
     q = [plain(critic, torch.cat([state, z, now["action"].tanh()], -1)) for critic in critics]
     loss = sum(functional.mse_loss(each, goal.detach()) for each in q) + options.kl_weight * kl
     loss.backward()
-    descent["critics"].step()
-    descent["encoder"].step()
+    steps["critics"].step()
+    steps["encoder"].step()
     known = torch.cat([state, z], -1).detach()
     mean, log_std = plain(policy, known).chunk(2, -1)
     normal = torch.distributions.Normal(mean, log_std.clamp(-20, 2).exp())
@@ -112,31 +105,26 @@ def written_out(module, data):
     log_prob = (normal.log_prob(u) - torch.log(1 - u.tanh() ** 2)).sum(-1, keepdim=True)
     smallest = torch.minimum(*(plain(critic, torch.cat([known, u.tanh()], -1)) for critic in critics))
     functional.mse_loss(plain(value, known), (smallest - log_prob).detach()).backward()
-    descent["value"].step()
+    steps["value"].step()
     with torch.no_grad():
         for follower, leader in zip(target.parameters(), value.parameters(), strict=True):
             follower += options.tau * (leader - follower)
-    descent["policy"].zero_grad()
+    steps["policy"].zero_grad()
     penalty = (mean**2).mean() + (log_std.clamp(-20, 2) ** 2).mean()
     ((log_prob - smallest).mean() + options.output_penalty * penalty).backward()
-    descent["policy"].step()
+    steps["policy"].step()
     return {"encoder": encoder, "policy": policy, "value": value, "target_value": target, "critics": critics}
 
 
 def test_an_update_is_the_authors():
-    """By plain gradient descent: Adam's first step hardly depends on a gradient's size."""
     module, data = made().double(), batch().to(torch.float64)
     data["transitions", "next", "terminated"] = data["transitions", "next", "terminated"].bool()
     torch.manual_seed(5)
     expected = written_out(module, data)
     torch.manual_seed(5)
-    for name in ("critic_optimizer", "actor_optimizer"):
-        setattr(module, name, torch.optim.SGD(getattr(module, name).param_groups[0]["params"], lr=0.01))
+    descend(module, ("critic_optimizer", "actor_optimizer"), LR)
     module.update(data)
-    for name, network in expected.items():
-        found = dict(getattr(module, name).named_parameters())
-        for key, parameter in network.named_parameters():
-            torch.testing.assert_close(found[key], parameter, rtol=1e-7, atol=1e-9, msg=f"{name}.{key}")
+    assert_close(module, expected)
 
 
 def test_critics_may_learn_from_another_reward_than_the_context_shows():
@@ -176,7 +164,7 @@ def test_embeddings_come_from_the_prior_a_sampled_context_or_all_of_it():
     draws = torch.stack([module.begin("prior", tasks, memory)["embedding"] for _ in range(3000)])
     np.testing.assert_allclose(draws.mean(0), 0, atol=0.1)
     np.testing.assert_allclose(draws.std(0), 1, atol=0.1)
-    posterior = module.encoder(module._context(given[::2]))
+    posterior = module.posterior(given[::2])
     draws = torch.stack([module.begin("all", tasks, memory)["embedding"][0] for _ in range(2000)])
     spread = posterior.log_std.exp().detach()
     np.testing.assert_allclose((draws.mean(0) - posterior.mean.detach()) / spread, 0, atol=0.15)

@@ -18,8 +18,10 @@ from methods.simpl import losses
 from methods.simpl.config import SimplOptions
 from methods.simpl.module import SimplModule
 from methods.simpl.networks import Multiplier, TaskEncoder, corrected, inverse_softplus
+from tests.methods.written_out import assert_close, descend, descent, plain
 
 STATES, ACTIONS, SKILL, SMALL, LARGE, BATCH = 4, 2, 3, 2, 3, 5
+LR = 0.1
 INFO = EnvInfo({"observation": (STATES,)}, ACTIONS, 50, TaskDistribution(tuple("abcdef"), tuple("xy")))
 SKILLS = SkillPretrainOptions(latent_dim=SKILL, width=8, prior_layers=1, decoder_layers=1)
 
@@ -55,21 +57,13 @@ def batch(module):
 
 def test_losses_are_the_formulas():
     rng = np.random.default_rng(0)
-    reward, value, divergence = rng.normal(size=(3, 5, BATCH))
-    done, both, alpha = rng.random((5, BATCH)) < 0.5, rng.normal(size=(5, BATCH, 2)), rng.uniform(0, 1, 5)
-    of = torch.from_numpy
-    goal = losses.target(of(reward), of(done), of(value), of(divergence), discount=0.9)
-    expected = reward + 0.9 * (1 - done) * (value - divergence)
-    np.testing.assert_allclose(goal, expected)
-    loss, _ = losses.critic_loss(of(both), goal)
-    np.testing.assert_allclose(loss, sum(0.5 * ((both[..., i] - expected) ** 2).mean() for i in range(2)))
+    of, weight = torch.from_numpy, rng.uniform(0, 1, 5)
     mean, std = rng.normal(size=(5, 2)), rng.uniform(0.3, 2, size=(5, 2))
-    loss, _ = losses.embedding_loss(Gaussian(of(mean), of(np.log(std))), of(alpha))
+    loss, _ = losses.embedding_loss(Gaussian(of(mean), of(np.log(std))), of(weight))
     per_task = (0.5 * (std**2 + mean**2 - 1) - np.log(std)).sum(1)
-    np.testing.assert_allclose(loss, (alpha * per_task).mean())
-    loss, _ = losses.actor_loss(of(both), of(divergence), of(alpha))
-    np.testing.assert_allclose(loss, (alpha[:, None] * divergence - both.min(-1)).mean())
-    np.testing.assert_allclose(losses.multiplier_loss(of(alpha), of(per_task), 2.0), (alpha * (2.0 - per_task)).mean())
+    np.testing.assert_allclose(loss, (weight * per_task).mean())
+    loss = losses.multiplier_loss(of(weight), of(per_task), 2.0)
+    np.testing.assert_allclose(loss, (weight * (2.0 - per_task)).mean())
 
 
 def test_the_policy_is_the_prior_corrected():
@@ -112,20 +106,12 @@ def test_a_multiplier_begins_where_it_should():
     np.testing.assert_allclose(Multiplier(3e-6, 4)().detach(), [3e-6] * 4, rtol=1e-5)
 
 
-def plain(network, x):
-    x = torch.relu(network.first(x))
-    for linear in network.hidden:
-        x = torch.relu(linear(x))
-    return network.last(x)
-
-
 def written_out(module, data):
-    """One update task by task, in torch's own terms, after the authors' order of steps."""
+    """One update task by task, in torch's own terms, after the authors' order of steps, and some of its metrics."""
     options, after = module.options, data["transitions", "next"]
     names = ("encoder", "policy", "critics", "target_critics")
     encoder, policy, critics, targets = (copy.deepcopy(getattr(module, name)) for name in names)
-    learners = {"encoder": encoder, "policy": policy, "critics": critics}
-    descent = {name: torch.optim.SGD(each.parameters(), lr=0.1) for name, each in learners.items()}
+    steps = descent({"encoder": encoder, "policy": policy, "critics": critics}, LR)
     posteriors = []
     for context in (data["context_0"], data["context_1"]):
         following = context["next"]
@@ -152,7 +138,7 @@ def written_out(module, data):
     alpha = torch.cat([module.small_alpha().expand(SMALL), module.large_alpha().expand(LARGE)])[:, None]
     q = torch.stack([plain(each, torch.cat([after["observation"], e, next_skill], -1)) for each in targets]).amin(0)
     future = q.squeeze(-1) - alpha * next_divergence.clamp(max=options.divergence_clip)
-    goal = after["reward"].squeeze(-1) + options.discount * ~after["terminated"].squeeze(-1) * future
+    goal = after["reward"].squeeze(-1) + options.discount * (future * ~after["terminated"].squeeze(-1))
     now = data["transitions"]
     values = [plain(each, torch.cat([now["observation"], e, now["action"]], -1)).squeeze(-1) for each in critics]
     loss = sum(0.5 * functional.mse_loss(value, goal.detach()) for value in values)
@@ -161,21 +147,22 @@ def written_out(module, data):
     kls = [(0.5 * ((2 * p.log_std).exp() + p.mean**2 - 1) - p.log_std).sum() for p in posteriors]
     loss = loss + sum(w.detach() * kl for w, kl in zip(weights, kls, strict=True)) / len(kls)
     loss.backward()
-    descent["critics"].step()
-    descent["encoder"].step()
+    steps["critics"].step()
+    steps["encoder"].step()
     known = torch.cat([now["observation"], e.detach(), skill], -1)
     smallest = torch.minimum(*(plain(each, known).squeeze(-1) for each in critics))
-    descent["policy"].zero_grad()
-    (alpha.detach() * divergence - smallest).mean().backward()
-    descent["policy"].step()
+    steps["policy"].zero_grad()
+    actor = (alpha.detach() * divergence - smallest).mean()
+    actor.backward()
+    steps["policy"].step()
     with torch.no_grad():
         for follower, leader in zip(targets.parameters(), critics.parameters(), strict=True):
             follower += options.tau * (leader - follower)
-    return dict(zip(names, (encoder, policy, critics, targets), strict=True))
+    metrics = {"actor_loss": actor, "divergence_small": divergence[:SMALL].mean()}
+    return dict(zip(names, (encoder, policy, critics, targets), strict=True)), metrics
 
 
 def test_an_update_is_the_authors():
-    """By plain gradient descent: Adam's first step hardly depends on a gradient's size."""
     module = made(divergence_clip=0.02, large_embedding_weight=0.1)
     with torch.no_grad():
         module.large_lambda.parameter += torch.arange(6.0)
@@ -185,15 +172,27 @@ def test_an_update_is_the_authors():
         part["next", "terminated"] = part["next", "terminated"].bool()
     data["task"] = data["task"].long()
     torch.manual_seed(5)
-    expected = written_out(module, data)
+    expected, metrics = written_out(module, data)
     torch.manual_seed(5)
-    for name in ("critic_optimizer", "actor_optimizer"):
-        setattr(module, name, torch.optim.SGD(getattr(module, name).param_groups[0]["params"], lr=0.1))
-    module.update(data)
-    for name, network in expected.items():
-        found = dict(getattr(module, name).named_parameters())
-        for key, parameter in network.named_parameters():
-            torch.testing.assert_close(found[key], parameter, rtol=1e-6, atol=1e-9, msg=f"{name}.{key}")
+    descend(module, ("critic_optimizer", "actor_optimizer"), LR)
+    found = module.update(data)
+    assert_close(module, expected)
+    # Where no ReLU switches, the critics' gradient for a skill does not depend on the embedding; their values do.
+    for name, value in metrics.items():
+        torch.testing.assert_close(found[name], value.detach(), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("explore", [True, False])
+def test_skills_are_samples_of_the_corrected_prior_or_its_mean(explore):
+    module = made()
+    seen = TensorDict({"observation": torch.randn(3000, STATES)}, [3000])
+    state = TensorDict({"embedding": torch.randn(3000, 2)}, [3000])
+    skill, same, _ = module.act(seen, state, explore)
+    prior = Gaussian.from_output(module.skills.prior_net(seen["observation"])).detach()
+    policy = corrected(prior, plain(module.policy, torch.cat([*seen.values(), *state.values()], 1)).detach())
+    deviation = (skill - policy.mean) / policy.log_std.exp()
+    np.testing.assert_allclose(deviation.std(), float(explore), atol=0.05 if explore else 1e-4)
+    assert same is state
 
 
 def test_skills_and_their_prior_never_change():
@@ -212,7 +211,7 @@ def test_embeddings_come_from_the_prior_a_sampled_context_or_are_the_mean_given_
     tasks = torch.tensor([0, 1])
     draws = torch.stack([module.begin("prior", tasks, memory)["embedding"] for _ in range(2000)])
     np.testing.assert_allclose(draws.std(0), 1, atol=0.1)
-    mean = module._posterior(given[::2][None]).mean.detach()
+    mean = module.posterior(given[::2][None]).mean.detach()
     torch.testing.assert_close(module.begin("all", tasks, memory)["embedding"][:1], mean)
     drawn = torch.stack([module.begin("context", tasks, memory)["embedding"] for _ in range(200)])
     assert (drawn.std(0) > 0.3).all()

@@ -44,16 +44,23 @@ def test_samples_are_reparameterised():
     assert gradient.eq(1).all()
 
 
-@pytest.mark.parametrize("bound", [None, 1.0, 2.0])
-def test_unsquash_inverts_squash_and_stays_finite_at_the_bound(bound):
+SQUASHED = pytest.mark.parametrize(("bound", "slope"), [(None, None), (1.0, None), (2.0, None), (3.0, 1.0), (2.0, 0.5)])
+
+
+@SQUASHED
+def test_unsquash_inverts_squash_and_stays_finite_at_the_bound(bound, slope):
     u = torch.linspace(-3, 3, 7)
-    torch.testing.assert_close(unsquash(squash(u, bound), bound), u, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(unsquash(squash(u, bound, slope), bound, slope), u, rtol=1e-3, atol=1e-4)
     limit = 1.0 if bound is None else bound
-    assert unsquash(torch.tensor([-limit, limit]), bound).isfinite().all()
+    assert unsquash(torch.tensor([-limit, limit]), bound, slope).isfinite().all()
+    if slope is not None:
+        assert squash(torch.tensor([-1e-3, 1e-3, 99.0]), bound, slope).tolist() == pytest.approx(
+            [-1e-3 * slope, 1e-3 * slope, bound], rel=1e-4
+        )
 
 
-@pytest.mark.parametrize("bound", [None, 1.0, 2.0])
-def test_log_det_is_the_log_of_the_derivative(bound):
+@SQUASHED
+def test_log_det_is_the_log_of_the_derivative(bound, slope):
     u = torch.linspace(-8, 8, 9, dtype=torch.float64, requires_grad=True)
-    (derivative,) = torch.autograd.grad(squash(u, bound).sum(), u)
-    torch.testing.assert_close(squash_log_det(u, bound), derivative.log())
+    (derivative,) = torch.autograd.grad(squash(u, bound, slope).sum(), u)
+    torch.testing.assert_close(squash_log_det(u, bound, slope), derivative.log())

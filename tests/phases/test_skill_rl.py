@@ -113,13 +113,14 @@ def reference_gradients(
         mean, log_std = policy(see(part)).chunk(2, -1)
         pi = torch.distributions.Normal(mean, log_std.clamp(-10, 2).exp())
         u = mean + pi.scale * torch.randn_like(mean)
-        squashed = options.bound * torch.tanh(u)
+        squashed = options.bound * torch.tanh(inner * u)
         if skillful:
             prior = torch.distributions.Normal(part["prior_mean"], part["prior_log_std"].exp())
             return torch.distributions.kl_divergence(pi, prior).sum(-1), squashed
-        slope = options.bound * (1 - torch.tanh(u.double()) ** 2)
+        slope = options.bound * inner * (1 - torch.tanh(inner * u.double()) ** 2)
         return (pi.log_prob(u) - slope.log().float()).sum(-1), squashed
 
+    inner = 1 if options.slope is None else options.slope / options.bound
     alpha = log_alpha.exp()
     divergence, action = divergence_and_action(batch)
     with torch.no_grad():
@@ -129,7 +130,7 @@ def reference_gradients(
         value = torch.min(targets[0](x), targets[1](x))[:, 0] - alpha * next_divergence
         alive = 1 - following["terminated"][:, 0].float()
         y = following["reward"][:, 0] + alive * options.discount * value
-    x = torch.cat([batch["observation"], options.bound * torch.tanh(batch["action"])], -1)
+    x = torch.cat([batch["observation"], options.bound * torch.tanh(inner * batch["action"])], -1)
     critic_losses = [0.5 * ((critic(x)[:, 0] - y) ** 2).mean() for critic in critics]
     x = torch.cat([batch["observation"], action], -1)
     q = torch.min(critics[0](x), critics[1](x))[:, 0]
@@ -147,12 +148,19 @@ def reference_gradients(
     return gradients | {"log_alpha": torch.autograd.grad(dual, log_alpha)[0]}
 
 
-@pytest.mark.parametrize("options", [SPIRL, FLAT], ids=["prior", "entropy"])
+GENTLE = {"bound": 3.0, "slope": 1.0}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [SPIRL, FLAT, dataclasses.replace(SPIRL, **GENTLE), dataclasses.replace(FLAT, **GENTLE)],
+    ids=["prior", "entropy", "prior, slope 1", "entropy, slope 1"],
+)
 def test_one_update_takes_exactly_the_gradients_of_the_formulas(options, monkeypatch):
     # The order of draws is free, so the noise must not depend on it.
     monkeypatch.setattr(torch, "randn_like", lambda x: torch.linspace(-0.5, 0.8, x.shape[-1]).expand_as(x))
     module = build(options)
-    delta = 1.0 if options is SPIRL else 2.0  # SAC: dim(A)
+    delta = 1.0 if options.policy == "prior" else 2.0  # SAC: dim(A)
     with torch.no_grad():
         for parameter in module.policy.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -251,7 +259,8 @@ def test_without_a_bound_skills_are_uniform_in_two_and_actions_in_one(options, r
 def test_how_the_environment_executes_an_action():
     module = build()
     execution = module.skill_execution()
-    assert (execution.horizon, execution.action_dim, execution.bound) == (4, 5, 2.0)
+    assert (execution.horizon, execution.action_dim, execution.bound, execution.slope) == (4, 5, 2.0, None)
+    assert build(dataclasses.replace(SPIRL, **GENTLE)).skill_execution().slope == 1.0
     x, z = np.ones((2, 3), dtype=np.float32), np.ones((2, 5), dtype=np.float32)
     decoded = module.skills.decode(torch.from_numpy(x)[:, None], torch.from_numpy(z))[:, 0]
     np.testing.assert_allclose(execution.low_level({"observation": x}, z)[:, 0], decoded.numpy(), rtol=1e-4, atol=1e-5)

@@ -95,10 +95,10 @@ def test_names_select_a_task_or_a_distribution(made):
     assert several.info.tasks == DISTRIBUTIONS["cheetah-vel"]
     with pytest.raises(InputError, match="unknown locomotion task 'cheetah-vel-130'; did you mean"):
         made("cheetah-vel-130")
-    composed = config.load(["method=sac", "env=locomotion", "env.task=cheetah-vel-17"])
-    assert composed.config.env.task == "cheetah-vel-17"
-    with pytest.raises(InputError, match="needs one task, not a distribution"):
-        config.load(["method=sac", "env=locomotion", "env.task=cheetah-vel"])
+    for task in ("cheetah-vel-17", "cheetah-vel"):
+        assert config.load(["method=sac", "env=locomotion", f"env.task={task}"]).config.env.task == task
+    with pytest.raises(InputError, match="needs a distribution of tasks"):
+        config.load(["method=pearl", "env=locomotion", "env.task=cheetah-vel-17"])
 
 
 def test_it_offers_tasks_and_no_demonstrations():

@@ -9,7 +9,7 @@ from lightning_skills.plugins import EnvSpec
 class TargetConfig:
     """Options of the env."""
 
-    task: str = "near"  # "near" or "far"
+    task: str = "near"  # "near", "far" or "both"
     horizon: int = 20  # steps
 
 
@@ -19,5 +19,6 @@ ENV = EnvSpec(
     config=TargetConfig,
     make="skills_sample.worlds:make",
     tasks=("near", "far"),
+    distributions=("both",),
     smoke={"horizon": 5},
 )

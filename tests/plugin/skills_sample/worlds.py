@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lightning_skills.data.batch_env import BatchEnv, EnvInfo
+from lightning_skills.data.batch_env import BatchEnv, EnvInfo, TaskDistribution
 from skills_sample.env import TargetConfig
 
 GOALS = {"near": 0.3, "far": 0.8}
+BOTH = TaskDistribution(train=("near", "far"), test=("near", "far"))
 
 
 class TargetEnv(BatchEnv):
@@ -15,8 +16,10 @@ class TargetEnv(BatchEnv):
 
     def __init__(self, config: TargetConfig, seeds: Sequence[int]) -> None:
         super().__init__(seeds)
-        self.info = EnvInfo({"observation": (1,)}, action_dim=1, horizon=config.horizon)
-        self._goal = GOALS[config.task]
+        tasks = BOTH if config.task == "both" else None
+        self.info = EnvInfo({"observation": (1,)}, action_dim=1, horizon=config.horizon, tasks=tasks)
+        names = (*tasks.train, *tasks.test) if tasks else (config.task,)
+        self._goals = np.array([GOALS[name] for name in names])
         self._position = np.zeros((self.num_worlds, 1))
 
     def _reset(self, worlds):
@@ -25,7 +28,7 @@ class TargetEnv(BatchEnv):
 
     def _step(self, action, worlds):
         self._position[worlds] += 0.1 * action
-        distance = np.abs(self._position[worlds, 0] - self._goal)
+        distance = np.abs(self._position[worlds, 0] - self._goals[self.task_index[worlds]])
         return -distance, np.zeros(len(worlds), dtype=bool), distance < 0.05
 
     def _observe(self):

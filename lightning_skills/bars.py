@@ -1,0 +1,24 @@
+"""Progress bars that suit what standard error is: a terminal or a file."""
+
+import sys
+
+from tqdm import tqdm
+
+REFRESH_SECONDS = 0.5
+LINE_SECONDS = 30.0
+
+
+class Lines(tqdm):
+    """A bar for a file: every state that is shown is a line of its own, since a file is not overwritten."""
+
+    monitor_interval = 0  # tqdm's own thread would repeat lines
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Write the bar and end the line."""
+        self.fp.write(f"{msg or self}\n")
+        self.fp.flush()
+
+
+def style() -> tuple[type[tqdm], float]:
+    """A kind of bar and the seconds between two of its states."""
+    return (tqdm, REFRESH_SECONDS) if sys.stderr.isatty() else (Lines, LINE_SECONDS)

@@ -1,0 +1,43 @@
+"""The final evaluation in a run's folder: ``summary.json``, of a phase in parts that over the tasks.
+
+A part's own lies beside its evaluations while training; the run's is written once all of them are there.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_skills.parts import Part
+
+SUMMARY = "summary.json"
+NAMING = ("phase", "episodes", "explore")
+"""What is the same in all tasks."""
+
+
+def folder(run: Path, part: Part) -> Path:
+    """Where the final evaluation of a part lies."""
+    return run if part.task is None else run / "evaluations" / part.name
+
+
+def write(where: Path, summary: Mapping[str, Any]) -> None:
+    """Put a summary there; a kill leaves the old one or the new."""
+    path = where / SUMMARY
+    path.with_suffix(".tmp").write_text(json.dumps(summary, indent=2))
+    path.with_suffix(".tmp").rename(path)
+
+
+def over_tasks(run: Path, parts: Sequence[Part]) -> dict[str, Any]:
+    """Means over the tasks of a phase that has ended in all of them, and under ``tasks`` the summary of each."""
+    tasks = {str(part.task): json.loads((folder(run, part) / SUMMARY).read_text()) for part in parts}
+    first = next(iter(tasks.values()))
+    numbers = [key for key, value in first.items() if key not in NAMING and isinstance(value, int | float)]
+    means = {key: sum(each[key] for each in tasks.values()) / len(tasks) for key in numbers}
+    counters = {key: round(means[key]) for key in ("env_frames", "updates")}
+    return {
+        "phase": parts[0].phase.name,
+        **{key: first[key] for key in NAMING[1:]},
+        **means,
+        **counters,
+        "tasks": {task: {key: each[key] for key in each if key not in NAMING} for task, each in tasks.items()},
+    }
