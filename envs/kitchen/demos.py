@@ -30,7 +30,7 @@ from lightning_skills.errors import InputError
 Array = np.ndarray
 Trajectory = dict[str, Array]
 
-VERSION = 1
+VERSION = 2
 """To be raised with any change here, or in what is used here, that changes the data."""
 WORLDS = 16
 """Demonstrations that are made at once in a process."""
