@@ -45,6 +45,7 @@ def test_shapes_and_ranges(made):
         assert trajectory["action"].shape == (rows, 9)
         assert {trajectory[key].dtype for key in ("observation", "action")} == {np.dtype(np.float32)}
         assert np.abs(trajectory["action"]).max() <= 1
+        assert np.abs(trajectory["action"][:, :7]).max() < 0.9, "the arm's actions are no bang-bang control"
         assert len(set(subtasks(trajectory))) == 4
         assert (np.diff(trajectory["episode/steps"]) >= 0).all()
 
