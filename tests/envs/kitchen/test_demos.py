@@ -122,7 +122,9 @@ def test_each_subtask_is_done_at_the_first_try(letter, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("letters", "joint", "goal"), [("bl", 11, -0.88), ("tl", 15, -0.92), ("hm", 21, 1.45)], ids=("bottom", "top", "hinge")
+    ("letters", "joint", "goal"),
+    [("bl", 11, -0.88), ("tl", 15, -0.92), ("hm", 21, 1.45)],
+    ids=("bottom", "top", "hinge"),
 )
 def test_knobs_and_the_hinge_cabinet_end_near_their_goals_and_not_at_the_edge(letters, joint, goal, monkeypatch):
     monkeypatch.setattr(sequences, "draw", lambda kind, rng: letters)
