@@ -95,6 +95,7 @@ def _episodes(rollouts: Rollouts) -> list[dict[str, object]]:
     rows = zip(rollouts.returns.tolist(), rollouts.success.tolist(), rollouts.frames.tolist(), strict=True)
     return [
         {"episode": index, "return": total, "success": int(solved), "frames": frames}
+        | {name: float(values[index]) for name, values in rollouts.info.items()}
         for index, (total, solved, frames) in enumerate(rows)
     ]
 
@@ -110,6 +111,7 @@ def _table(policy: Trained, rollouts: Rollouts, out: Path, video: Path | None) -
         ("return", f"{metrics['eval/return']:.2f}"),
         ("success", f"{metrics['eval/success']:.0%}"),
         ("episode frames", f"{metrics['eval/episode_frames']:.1f}"),
+        *((name.replace("_", " "), f"{values.mean():.2f}") for name, values in rollouts.info.items()),
         ("numbers", f"{out / NUMBERS}, {out / 'episodes.csv'}"),
         *films,
     ]

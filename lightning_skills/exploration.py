@@ -33,13 +33,13 @@ class Exploration:
         label: What it is called, after the group of runs it belongs to.
         seed: The run's seed.
         rollouts: Its episodes.
-        visited: Places it visited, and how many there are.
+        visited: Places it visited, and how many there are; None in an env without places.
     """
 
     label: str
     seed: int
     rollouts: Rollouts
-    visited: tuple[int, int]
+    visited: tuple[int, int] | None
 
 
 def main(words: Sequence[str]) -> int:
@@ -73,9 +73,7 @@ def main(words: Sequence[str]) -> int:
     (out / "table.md").write_text(f"{table}\n")
     (out / "table.csv").write_text(report.csv_table([per_seed(each) for each in found]))
     first = {each.label: each for each in reversed(found)}
-    drawn = [
-        (f"{label}: {each.visited[0]} places", each.rollouts.trajectories) for label, each in sorted(first.items())
-    ]
+    drawn = [(f"{label}: {_in_short(each)}", each.rollouts.trajectories) for label, each in sorted(first.items())]
     pictured = report.trajectory_panels(Pipeline(explored[0]).probe, drawn, out / "paths.png")
     print(f"{table}\n\nlook at  {out / 'paths.png' if pictured else out / 'table.csv'}")
     return skip.status
@@ -93,7 +91,7 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
         group: What the run's group is called, if there are several.
 
     Raises:
-        InputError: if the run has no online phase, what that needs is not trained, or its environment has no places.
+        InputError: if the run has no online phase, or what that needs is not trained.
     """
     phases = [phase for phase in run.method.phases if phase.data == "online"]
     if not phases:
@@ -102,30 +100,37 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
     if pipeline.probe.info.tasks is not None:
         raise InputError(f"{run.directory}: its phase {phases[0].name!r} is in parts; explore a run of one task")
     env, module = pipeline.probe, pipeline.module(Part(phases[0]))
-    if env.visited([env.observe()["observation"]]) is None:
-        hint = "look at the evaluation's return instead"
-        raise InputError(f"{run.directory}: env {run.env.name!r} has no places to count; {hint}")
     episodes = max(1, round(frames / env.info.horizon))
     found = []
     for policy, name in module.explorers().items():
         rollouts = rollout(module, pipeline.worlds, episodes, run.config.seed, explore=True, policy=policy)
-        visited = env.visited(rollouts.trajectories)
-        assert visited is not None
         label = f"{group}: {name}" if group else name
-        found.append(Exploration(label, run.config.seed, rollouts, visited))
+        found.append(Exploration(label, run.config.seed, rollouts, env.visited(rollouts.trajectories)))
     return found
+
+
+def _in_short(exploration: Exploration) -> str:
+    if exploration.visited is None:
+        return f"return {exploration.rollouts.returns.mean():.2f}"
+    return f"{exploration.visited[0]} places"
 
 
 def per_seed(exploration: Exploration) -> dict[str, Any]:
     """A row of the full table."""
+    visited, rollouts = exploration.visited, exploration.rollouts
     return {
         "explorer": exploration.label,
         "seed": exploration.seed,
-        "env frames": int(exploration.rollouts.frames.sum()),
-        "visited": exploration.visited[0],
-        "places": exploration.visited[1],
-        "success": float(exploration.rollouts.success.mean()),
+        "env frames": int(rollouts.frames.sum()),
+        **({} if visited is None else {"visited": visited[0], "places": visited[1]}),
+        **_results(rollouts),
     }
+
+
+def _results(rollouts: Rollouts) -> dict[str, float]:
+    """Means over the episodes, by column."""
+    info = {name.replace("_", " "): float(values.mean()) for name, values in rollouts.info.items()}
+    return {"return": float(rollouts.returns.mean()), "success": float(rollouts.success.mean()), **info}
 
 
 def summarise(explorations: Sequence[Exploration]) -> list[dict[str, str]]:
@@ -133,14 +138,15 @@ def summarise(explorations: Sequence[Exploration]) -> list[dict[str, str]]:
     rows = []
     for label in dict.fromkeys(each.label for each in explorations):
         group = [each for each in explorations if each.label == label]
+        visited = [each.visited for each in group if each.visited is not None]
+        results = [_results(each.rollouts) for each in group]
         rows.append(
             {
                 "explorer": label,
                 "seeds": str(len(group)),
                 "env frames": f"{np.mean([each.rollouts.frames.sum() for each in group]):.0f}",
-                "visited": str(describe([each.visited[0] for each in group])),
-                "of": str(group[0].visited[1]),
-                "success": str(describe([each.rollouts.success.mean() for each in group])),
+                **({"visited": str(describe([n for n, _ in visited])), "of": str(visited[0][1])} if visited else {}),
+                **{column: str(describe([each[column] for each in results])) for column in results[0]},
             }
         )
     return rows

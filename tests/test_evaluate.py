@@ -75,6 +75,19 @@ def test_the_best_episode_is_filmed(maze, tmp_path, monkeypatch):
     assert filmed[0] is done[0].trajectories[1]
 
 
+def test_what_the_env_reports_is_recorded_beside_return_and_success(maze, tmp_path, monkeypatch, capsys):
+    def reported(*given):
+        return dataclasses.replace(protocol.final(*given), info={"final_height": np.array([1.0, 2.5])})
+
+    monkeypatch.setattr(evaluate, "final", reported)
+    numbers = evaluated(maze, tmp_path / "out", "episodes=2")
+    assert numbers["eval/final_height"] == 1.75
+    assert numbers["final_height"] == [1.0, 2.5]
+    rows = list(csv.DictReader((tmp_path / "out" / "episodes.csv").open()))
+    assert [row["final_height"] for row in rows] == ["1.0", "2.5"]
+    assert "final height    1.75" in capsys.readouterr().out
+
+
 def test_a_film_lies_where_it_is_wanted(maze, tmp_path):
     evaluated(maze, tmp_path / "out", "record_video=true", "episodes=1")
     assert (tmp_path / "out" / "film.gif").read_bytes().startswith(b"GIF8")

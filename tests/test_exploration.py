@@ -9,7 +9,8 @@ from envs.maze.env import make
 from lightning_skills import __main__ as main
 from lightning_skills import command, config
 from lightning_skills.errors import InputError
-from lightning_skills.exploration import explore
+from lightning_skills.evaluation.rollouts import Rollouts
+from lightning_skills.exploration import Exploration, explore, per_seed, summarise
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,52 @@ def test_the_command_writes_tables_and_a_picture(runs, tmp_path, capsys):
     assert sorted(row["explorer"] for row in rows) == sorted(names)
     assert all(0 < int(row["visited"]) < int(row["places"]) and row["env frames"] == "120" for row in rows)
     assert "skill prior" in capsys.readouterr().out
+    assert (tmp_path / "out" / "paths.png").stat().st_size > 10_000
+
+
+def explored(label, seed, returns, visited, **info):
+    solved, frames = np.array(returns) > 2.5, np.full(len(returns), 10 + seed)
+    rollouts = Rollouts(np.array(returns), solved, frames, [], info={key: np.array(n) for key, n in info.items()})
+    return Exploration(label, seed, rollouts, visited)
+
+
+def test_a_row_tells_of_an_explorer_and_its_seeds():
+    found = [explored("prior", 0, [1.0, 3.0], (5, 9)), explored("prior", 2, [4.0, 4.0], (7, 9))]
+    assert [per_seed(each) for each in found] == [
+        {"explorer": "prior", "seed": 0, "env frames": 20, "visited": 5, "places": 9, "return": 2.0, "success": 0.5},
+        {"explorer": "prior", "seed": 2, "env frames": 24, "visited": 7, "places": 9, "return": 4.0, "success": 1.0},
+    ]
+    assert summarise([*found, explored("random", 0, [0.0], (1, 9))]) == [
+        {
+            "explorer": "prior",
+            "seeds": "2",
+            "env frames": "22",
+            "visited": "6 (5, 7)",
+            "of": "9",
+            "return": "3 (2, 4)",
+            "success": "0.75 (0.5, 1)",
+        },
+        {"explorer": "random", "seeds": "1", "env frames": "10"}
+        | {"visited": "1", "of": "9", "return": "0", "success": "0"},
+    ]
+
+
+def test_where_there_are_no_places_a_row_has_what_the_env_reports():
+    found = explored("prior", 0, [1.0, 3.0], None, final_height=[0.0, 2.0])
+    rest = {"env frames": 20, "return": 2.0, "success": 0.5, "final height": 1.0}
+    assert per_seed(found) == {"explorer": "prior", "seed": 0, **rest}
+    rest = {"env frames": "20", "return": "2", "success": "0.5", "final height": "1"}
+    assert summarise([found]) == [{"explorer": "prior", "seeds": "1", **rest}]
+
+
+def test_an_env_without_places_is_explored(tmp_path, capsys):
+    words = ["method=flat_prior", "env=blocks", "debug=smoke", "logging=csv", "phase=prior"]
+    assert command.train([*words, f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"]) == 0
+    assert main.main(["explore", str(tmp_path), "frames=120", f"out={tmp_path / 'out'}"]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    assert [row["explorer"] for row in rows] == ["flat_prior: action prior", "flat_prior: random actions"]
+    assert all(row["env frames"] == "120" and "return" in row and "visited" not in row for row in rows)
+    assert "final height" in capsys.readouterr().out
     assert (tmp_path / "out" / "paths.png").stat().st_size > 10_000
 
 

@@ -23,7 +23,7 @@ from lightning_skills.errors import InputError
 Array = np.ndarray
 Trajectory = dict[str, Array]
 
-VERSION = 2
+VERSION = 3
 """To be raised with any change here, in the script or in the simulation that changes the data."""
 CHUNK = 64
 """Attempts that are made together, from one seed."""

@@ -16,10 +16,11 @@ TABLE = 0.8
 """Height of the table's top."""
 RESTING = TABLE + HALF
 """Height of a block that lies on the table."""
-CEILING = 1.7
-"""The gripper stays below: 0.7 above the table, and an offset of 0.2."""
 TABLE_HALF_WIDTH = {5: 0.6, 11: 1.2}
 """Half the table's extent along y, by the number of blocks. Invisible walls stand at its edges."""
+CEILING, WALL = 1.49, 0.06
+"""The gripper stays below the one, and as far as the other from the table's edges: the authors' carries a box, 0.1 wide
+and up to 0.2 above it, which meets a ceiling 0.9 above the table, and walls, all 0.02 thick."""
 START = (0.0, 1.2)
 """(y, z) of the gripper when an episode starts."""
 

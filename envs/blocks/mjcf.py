@@ -17,6 +17,7 @@ from envs.blocks.geometry import (
     PALM_HALF,
     TABLE,
     TABLE_HALF_WIDTH,
+    WALL,
 )
 
 TIMESTEP = 0.004
@@ -57,7 +58,7 @@ def model_xml(blocks: int) -> str:
     velocities along y and z in [-1, 1], and a target for each finger.
     """
     half_width = TABLE_HALF_WIDTH[blocks]
-    below = TABLE + HELD + HALF
+    reach, below = half_width - WALL, TABLE + HELD + HALF
     return f"""
 <mujoco model="blocks">
   <compiler angle="radian"/>
@@ -66,7 +67,7 @@ def model_xml(blocks: int) -> str:
   <worldbody>
     <geom name="table" type="plane" pos="0 0 {TABLE}" size="0.6 {half_width} 0.1"/>
     <body name="gripper" gravcomp="1">
-      <joint name="y" type="slide" axis="0 1 0" damping="{DAMPING}" range="{-half_width} {half_width}"/>
+      <joint name="y" type="slide" axis="0 1 0" damping="{DAMPING}" range="{-reach} {reach}"/>
       <joint name="z" type="slide" axis="0 0 1" damping="{DAMPING}" range="{below} {CEILING}"/>
       <geom {_box(PALM_HALF)} pos="0 0 {-PALM_DROP}" mass="1"/>{_finger("left", 1)}{_finger("right", -1)}
     </body>{"".join(_block(index, half_width - HALF) for index in range(blocks))}

@@ -146,6 +146,6 @@ class Script:
         way = self._goal(seen)[worlds] - seen.gripper[worlds]
         along, aside = (self._rng.uniform(*span, (len(worlds), 1)) for span in (DETOUR_ALONG, DETOUR_ASIDE))
         by = self._began[worlds] + along * way + aside * way[:, ::-1] * [-1.0, 1.0]
-        wide = geometry.TABLE_HALF_WIDTH[seen.blocks.shape[1]]
-        self._by[worlds] = by.clip([-wide, 0.0], [wide, geometry.CEILING])
+        reach = geometry.TABLE_HALF_WIDTH[seen.blocks.shape[1]] - geometry.WALL
+        self._by[worlds] = by.clip([-reach, 0.0], [reach, geometry.CEILING])
         self._detouring[worlds] = _DETOUR[self._phase[worlds]]

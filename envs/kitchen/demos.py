@@ -30,7 +30,7 @@ from lightning_skills.errors import InputError
 Array = np.ndarray
 Trajectory = dict[str, Array]
 
-VERSION = 1
+VERSION = 3
 """To be raised with any change here, or in what is used here, that changes the data."""
 WORLDS = 16
 """Demonstrations that are made at once in a process."""
@@ -243,8 +243,8 @@ class Demonstrator:
         commands = [next(self._scripts[world]) for world in worlds]
         noise = [self._streams[world].normal(0.0, self._options.action_noise, JOINTS) for world in worlds]
         action = self._arm.actions(commands, worlds)
-        action[:, :JOINTS] += noise
-        return np.clip(action, -1.0, 1.0)
+        action[:, :JOINTS] = np.tanh(action[:, :JOINTS] + noise)  # skills act through tanh, which never reaches 1
+        return action
 
     def _record(self, attempt: Attempt, action: Array, observation: Array, done: Array) -> None:
         attempt.actions.append(action)

@@ -132,7 +132,7 @@ def hinge_cabinet(hand: Hand) -> Script:
     hand.closed = False
     yield from _approach(hand, handle, by(0.0, -0.14, -0.03))
     yield from hand.fingers(True, AHEAD, 3)
-    yield from _pull(hand, CABINET_HINGE, 21, hand.rng.uniform(1.17, 1.22), 0.25)
+    yield from _pull(hand, CABINET_HINGE, 21, hand.rng.uniform(1.25, 1.32), 0.25)
     yield from hand.fingers(False, AHEAD, 1)
     yield from hand.move(hand.position + by(0.08, -0.1, -0.02), AHEAD, 0.06, 10)
     yield from hand.move(hand.position + by(0.0, 0.0, -0.3), AHEAD, 0.08, 12)
@@ -190,7 +190,7 @@ def top_burner(hand: Hand) -> Script:
 def _turn(hand: Hand, site: str, joint: int) -> Script:
     """Grip a knob and turn it by rolling the hand."""
     knob = hand.site(site) + by(0.0, -0.03, 0.0)
-    end = hand.rng.uniform(-1.0, -0.8)
+    end = hand.rng.uniform(-0.96, -0.76)
     hand.closed = False
     yield from _approach(hand, knob, by(0.0, -0.12, 0.0))
     yield from hand.fingers(True, AHEAD, 2)
@@ -200,7 +200,7 @@ def _turn(hand: Hand, site: str, joint: int) -> Script:
         yield hand.command(knob, rolled(angle))
         if hand.joints[joint] < end:
             break
-    yield from hand.fingers(False, rolled(angle), 2)
+    yield from hand.fingers(False, rolled(-hand.joints[joint]), 2)
     yield from hand.move(knob + by(0.0, -0.12, 0.0), AHEAD, 0.05, 12)
 
 

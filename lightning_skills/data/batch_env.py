@@ -234,6 +234,13 @@ class BatchEnv(ABC):
         """
         return None
 
+    def episode_info(self) -> Mapping[str, Array]:
+        """Numbers by which papers judge episodes, as they are in the present states, by name, each ``[N]``.
+
+        An evaluation in a task records them as they are where episodes end, beside return and success.
+        """
+        return {}
+
     def film(self, trajectory: Array) -> Array | None:
         """Frames ``[F, height, width, 3]`` uint8 of one state trajectory ``[T, state_dim]``, or None."""
         return None

@@ -1,8 +1,8 @@
 """Episodes of a phase's policy in worlds of their own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ class Rollouts:
         success: Whether the task was solved at any step ``[E]``.
         frames: Primitive steps ``[E]``.
         trajectories: State vectors of each episode, ``[frames + 1, S]``.
+        info: What the env reports of each at its end, by name, each ``[E]``.
     """
 
     returns: np.ndarray
     success: np.ndarray
     frames: np.ndarray
     trajectories: list[np.ndarray]
+    info: Mapping[str, np.ndarray] = field(default_factory=dict, kw_only=True)
 
     def save(self, path: Path) -> None:
         """Write the trajectories to an ``.npz`` file, one array per episode."""
@@ -44,11 +46,13 @@ class Rollouts:
             "eval/return": float(self.returns.mean()),
             "eval/success": float(self.success.mean()),
             "eval/episode_frames": float(self.frames.mean()),
+            **{f"eval/{name}": float(values.mean()) for name, values in self.info.items()},
         }
 
     def details(self) -> dict[str, Any]:
         """What every episode gave, as plain values."""
-        return {"returns": self.returns.tolist(), "success": self.success.tolist()}
+        info = {name: values.tolist() for name, values in self.info.items()}
+        return {"returns": self.returns.tolist(), "success": self.success.tolist(), **info}
 
 
 def rollout(
@@ -87,6 +91,7 @@ def _run(env: SkillEnv, module: PhaseModule, policy: str, explore: bool) -> Roll
     actor = Actor(module, env, policy, explore)
     returns, success, frames = np.zeros(episodes), np.zeros(episodes, dtype=bool), np.zeros(episodes, dtype=np.int64)
     running = np.ones(episodes, dtype=bool)
+    info = {name: np.zeros(episodes) for name in env.worlds.episode_info()}
     env.recording = []
     step = env.reset()
     while running.any():
@@ -95,6 +100,9 @@ def _run(env: SkillEnv, module: PhaseModule, policy: str, explore: bool) -> Roll
         returns += reward * running
         success |= solved & running
         frames += length * running
+        for name, values in env.worlds.episode_info().items():
+            info[name][running] = values[running]
         running &= ~done
     recorded = np.stack(env.recording)
-    return Rollouts(returns, success, frames, [recorded[: length + 1, i] for i, length in enumerate(frames)])
+    trajectories = [recorded[: length + 1, i] for i, length in enumerate(frames)]
+    return Rollouts(returns, success, frames, trajectories, info=info)

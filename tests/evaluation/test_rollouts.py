@@ -47,6 +47,19 @@ def test_each_episode_counts_once_from_start_to_end():
     assert result.metrics()["eval/return"] == 23.0
 
 
+class Reporting(CountingEnv):
+    def episode_info(self):
+        return {"steps": self.count.copy()}
+
+
+def test_what_the_env_reports_is_that_of_the_episodes_ends():
+    result = rollout(Still(), lambda seeds: Reporting(ends=[2, 6, 100], horizon=9), 3, seed=0, explore=True)
+    assert result.info["steps"].tolist() == [2.0, 6.0, 9.0]
+    assert result.metrics()["eval/steps"] == pytest.approx(17 / 3)
+    assert result.details()["steps"] == [2.0, 6.0, 9.0]
+    assert rollout(Still(), make, 3, seed=0, explore=True).info == {}
+
+
 def test_training_streams_and_mode_are_left_as_they_were():
     module = Still()
     module.train()

@@ -80,10 +80,12 @@ def test_the_model_has_the_sizes_of_the_authors_simulator():
     assert model.nq == 4 + 3 * 11
 
 
-def test_the_gripper_stays_between_table_walls_and_ceiling():
-    env = make(FIVE, seeds=[0])
-    for direction, expected in (((1, 1), (0.6, 1.7)), ((-1, 0), (-0.6, 1.7)), ((0, -1), (-0.6, 0.95))):
-        roll(env, [[*direction, 1]] * 30)
+@pytest.mark.parametrize(("config", "reach"), [(FIVE, 0.54), (ELEVEN, 1.14)])
+def test_the_gripper_stays_between_table_walls_and_ceiling(config, reach):
+    """A box 0.1 wide and up to 0.2 above it, between walls and below a ceiling 0.01 nearer than these."""
+    env = make(config, seeds=[0])
+    for direction, expected in (((1, 1), (reach, 1.49)), ((-1, 0), (-reach, 1.49)), ((0, -1), (-reach, 0.95))):
+        roll(env, [[*direction, 1]] * 50)
         assert env.observe()["observation"][0, 1:3] == pytest.approx(expected, abs=0.015)
 
 
@@ -127,6 +129,7 @@ def test_sparse_reward_is_the_height_of_the_tower(levels):
     env.arrange(np.array([0]), tower(env, *levels)[None])
     result = env.step(np.zeros((1, 3)))
     assert result.reward[0] == pytest.approx(0.08 * len(levels), abs=2e-3)
+    assert env.episode_info()["final_height"] == pytest.approx([len(levels)], abs=0.02)
     assert bool(result.success[0]) is (len(levels) == 3)
     assert not result.terminated[0]
 
@@ -145,6 +148,7 @@ def test_dense_reward_needs_a_grasp():
     env.arrange(np.array([0]), tower(env, 1, 2)[None])
     result = env.step(np.zeros((1, 3)))
     assert result.reward[0] == 0.0
+    assert env.episode_info()["final_height"] == [0.0]
     assert not result.success[0]
 
 
@@ -162,7 +166,10 @@ def test_dense_reward_of_a_block_that_is_grasped_lifted_and_put_on_another():
     assert over[-1].reward[0] == 2.0, "above block 3"
     down = roll(env, [[0, -1, 0]] * 5 + [[0, 0, 1]] * 5)
     assert down[-1].reward[0] == pytest.approx(2.0 + 50 * 0.08, abs=0.1)
+    assert env.episode_info()["final_height"] == pytest.approx([1.0], abs=0.02)
     assert env.observe()["observation"][0, 16] == pytest.approx(0.92, abs=2e-3)
+    env.reset()
+    assert env.episode_info()["final_height"] == [0.0]
 
 
 def test_only_the_time_limit_ends_an_episode():
@@ -249,21 +256,21 @@ def test_film_shows_gripper_and_blocks_to_scale():
     env = make(FIVE, seeds=[0])
     path = np.stack([step.observation["observation"][0] for step in roll(env, GRASP)])
     frames = env.film(path)
-    assert frames.shape == (17, 182, 216, 3)
+    assert frames.shape == (17, 144, 216, 3)
     assert frames.dtype == np.uint8
     for index in (0, -1):
         dark = (frames[index] == [58, 66, 84]).all(axis=2)
         rows, columns = np.nonzero(dark)
         assert columns.mean() / 180 - 0.6 == pytest.approx(path[index, 1], abs=0.01)
-        assert (181 - rows.min()) / 180 + 0.74 == pytest.approx(path[index, 2] - 0.01, abs=0.01), "top of the palm"
+        assert (143 - rows.min()) / 180 + 0.74 == pytest.approx(path[index, 2] - 0.01, abs=0.01), "top of the palm"
         leftmost = (frames[index] == [66, 122, 200]).all(axis=2)
         rows, columns = np.nonzero(leftmost)
         assert columns.mean() / 180 - 0.6 == pytest.approx(-0.4, abs=0.01)
-        assert (181 - rows.mean()) / 180 + 0.74 == pytest.approx(0.84, abs=0.01)
+        assert (143 - rows.mean()) / 180 + 0.74 == pytest.approx(0.84, abs=0.01)
         assert len(rows) == pytest.approx((0.08 * 180) ** 2, rel=0.2)
     assert len(env.film(path[:1])) == 1
     assert len(env.film(path.repeat(20, axis=0))) == 150
-    assert make(ELEVEN, seeds=[0]).film(make(ELEVEN, seeds=[0]).observe()["observation"]).shape == (1, 182, 432, 3)
+    assert make(ELEVEN, seeds=[0]).film(make(ELEVEN, seeds=[0]).observe()["observation"]).shape == (1, 144, 432, 3)
 
 
 def test_drawing_has_paths_and_the_last_places_of_blocks():

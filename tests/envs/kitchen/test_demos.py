@@ -45,6 +45,7 @@ def test_shapes_and_ranges(made):
         assert trajectory["action"].shape == (rows, 9)
         assert {trajectory[key].dtype for key in ("observation", "action")} == {np.dtype(np.float32)}
         assert np.abs(trajectory["action"]).max() <= 1
+        assert np.abs(trajectory["action"][:, :7]).max() < 0.9, "the arm's actions are no bang-bang control"
         assert len(set(subtasks(trajectory))) == 4
         assert (np.diff(trajectory["episode/steps"]) >= 0).all()
 
@@ -118,6 +119,20 @@ def test_each_subtask_is_done_at_the_first_try(letter, monkeypatch):
     done = [attempt.undone is None for attempt in demos.attempts(with_data(max_steps=110, seed=7), range(6))]
     assert sum(done) >= 5
     assert len(tries) <= 7
+
+
+@pytest.mark.parametrize(
+    ("letters", "joint", "goal"),
+    [("bl", 11, -0.88), ("tl", 15, -0.92), ("hm", 21, 1.45)],
+    ids=("bottom", "top", "hinge"),
+)
+def test_knobs_and_the_hinge_cabinet_end_near_their_goals_and_not_at_the_edge(letters, joint, goal, monkeypatch):
+    monkeypatch.setattr(sequences, "draw", lambda kind, rng: letters)
+    made = list(demos.attempts(with_data(seed=7), range(8)))
+    assert all(attempt.undone is None for attempt in made)
+    end = np.array([attempt.observations[-1][joint] for attempt in made])
+    assert end.mean() == pytest.approx(goal, abs=0.09)
+    assert np.abs(end - goal).max() < 0.25
 
 
 def test_action_noise_and_jitter_are_what_varies_beyond_scripts():
