@@ -34,7 +34,7 @@ from lightning_skills.phases.meta_train import MetaTrainModule
 from lightning_skills.plugins import resolve
 from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
-from lightning_skills.rows import EPISODE_COLUMNS, Rows, recorded
+from lightning_skills.rows import EPISODE_COLUMNS, Rows, tell
 from lightning_skills.run_folder import check_folder, claim_folder
 from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check, unregistered
 
@@ -146,9 +146,8 @@ class Pipeline:
         owed, csv = unregistered(self._directory), CsvFile(self._directory / "metrics.csv", FIRST_COLUMNS)
         for part in self.parts:
             if part.name in owed and self._finished(part):
-                logger = tracker.phase(part.name)  # it may have been killed before it sent all and was ended
-                for metrics, step in recorded(csv, part.name, part.phase.data != "offline"):
-                    logger.log_metrics(metrics, step)
+                # Killed after its artefact was written, it may not have sent all or been ended.
+                tell(tracker.phase(part.name), csv, part.name, part.phase.data != "offline")
                 self._register(part, tracker)
 
     def _register(self, part: Part, tracker: MLflowTracker) -> None:
@@ -300,11 +299,12 @@ class Pipeline:
         callbacks: list[Callback] = [rows, *([evaluation] if evaluation else [])]
         if options.progress and self._ranks.zero:
             callbacks.append(Progress(part.name, "env frames" if online else "updates", rows))
+        logger = None if tracker is None else tracker.phase(part.name)
         trainer = Trainer(
             accelerator=self._config.trainer.accelerator,
             **self._ranks.strategy(),
             max_epochs=1,
-            logger=False if tracker is None else tracker.phase(part.name),
+            logger=logger or False,
             callbacks=[*callbacks, checkpoints],
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -316,6 +316,8 @@ class Pipeline:
         checkpoint = checkpoints.restore()
         if checkpoint is not None and self._ranks.zero:
             print(f"resumes at  {checkpoint.parent}", flush=True)
+        if csv is not None and logger is not None:
+            tell(logger, csv, part.name, online)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if not module.updates:
             raise InputError(f"phase {part.name!r} ended without an update: its warm-up takes all of its frames")

@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from lightning_skills.data.collected import CollectedData
@@ -22,10 +22,11 @@ EPISODE_COLUMNS = ("phase", "episode", "env_frames", "return", "success")
 """Of ``episodes.csv``; episodes are counted from 0 in the order in which they ended."""
 
 
-def recorded(csv: CsvFile, phase: str, online: bool) -> Iterator[tuple[dict[str, float], int]]:
-    """What the loggers of a phase were told, or were to be told, when its rows were written: metrics and their step.
+def tell(logger: Logger, csv: CsvFile, phase: str, online: bool) -> None:
+    """Tell a phase's logger of all rows on disk, of which a run that was killed may not have sent the last.
 
     Args:
+        logger: It drops what it has already.
         csv: The run's metrics file.
         phase: Whose rows.
         online: Whether its steps are env frames.
@@ -38,7 +39,7 @@ def recorded(csv: CsvFile, phase: str, online: bool) -> Iterator[tuple[dict[str,
             if online and int(updates) != told:
                 told = int(updates)
                 metrics = {UPDATES: told, **metrics}
-            yield metrics, int(env_frames if online else updates)
+            logger.log_metrics(metrics, step=int(env_frames if online else updates))
 
 
 class Rows(Callback):
@@ -87,14 +88,9 @@ class Rows(Callback):
         self._count, self._stretch, self._ended = state["count"], state["stretch"], state["ended"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock, and tell the loggers what a run that was killed may not have sent before its checkpoint."""
+        """Start the clock."""
         assert isinstance(pl_module, PhaseModule)
         self._clock = (time.monotonic(), self._position(pl_module))
-        if self._csv is None:
-            return
-        for metrics, step in recorded(self._csv, self._phase, self._data is not None) if trainer.loggers else ():
-            for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Add the update's metrics; write a row at the end of a stretch.

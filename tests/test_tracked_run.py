@@ -2,10 +2,13 @@
 
 import csv
 import signal
+import sys
 
+import pytest
 from mlflow.tracking import MlflowClient
 
 from lightning_skills.command import train
+from lightning_skills.pipeline import Pipeline
 from lightning_skills.testing import Kill, run_forked
 from lightning_skills.tracking import MLflowTracker, PhaseLogger
 
@@ -53,13 +56,17 @@ def test_what_a_killed_run_had_not_sent_before_its_checkpoint_is_sent_when_it_go
     check_curves(tmp_path)
 
 
-def test_a_run_killed_after_its_last_artefact_is_completed_by_the_same_command(tmp_path, monkeypatch):
+@pytest.mark.parametrize("missed", ["_finish", "_register"], ids=("the last artefact", "the end of the tracking"))
+def test_a_run_killed_between_its_last_checkpoint_and(missed, tmp_path, monkeypatch):
     words = ["method=spirl", "env=maze", "debug=smoke", "logging.progress=false", "logging.every_updates=1"]
-    words += [f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"]
-    with monkeypatch.context() as dying:
-        dying.setattr(PhaseLogger, "finalize", lambda *_: None)
-        dying.setattr(MLflowTracker, "close", lambda *_: None)
-        assert train(words) == 0
+    words += [f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}", "checkpoint.every_minutes=0"]
+    for _ in ("skills", "rl"):
+        with monkeypatch.context() as dying:
+            dying.setattr(Pipeline, missed, lambda *_, **__: sys.exit())
+            dying.setattr(PhaseLogger, "finalize", lambda *_: None)
+            dying.setattr(MLflowTracker, "close", lambda *_: None)
+            with pytest.raises(SystemExit):
+                train(words)
     assert train(words) == 0
     check_curves(tmp_path)
 
