@@ -77,7 +77,7 @@ class Pipeline:
             torch.set_num_threads(threads or max(torch.get_num_threads() // self._ranks.local_size, 1))
         self._make_env = resolve(run.env.make)
         self.probe = self.worlds([0])
-        self._info: EnvInfo = self.probe.info
+        self._info = _tested(self.probe.info, run.config.evaluation.tasks)
         self.parts = parts(run.method.phases, self._info.tasks)
         self._recorded_renderer: Renderer | None = None
 
@@ -235,9 +235,10 @@ class Pipeline:
         config, phase = self._config, part.phase
         seed_everything(config.seed if part.task is None else self._seeds(part, 1, stream=3)[0], verbose=False)
         probe = self.probe if part.task is None else self.worlds([0], part.task)
+        info = self._info if part.task is None else probe.info
         context = PhaseContext(
             options=getattr(config.method, phase.name),
-            env=probe.info,
+            env=info,
             artefacts=self._needed(part),
             worlds=self._worlds(part),
             world_size=self._ranks.size,
@@ -345,3 +346,8 @@ class Pipeline:
         together = [each for each in self.parts if each.phase == part.phase]
         if part.task is not None and all(self._finished(each) for each in together if each != part):
             summaries.write(self._directory, summaries.over_tasks(self._directory, together))
+
+
+def _tested(info: EnvInfo, tasks: int | None) -> EnvInfo:
+    """Of an env with a distribution, what it is with as many tasks to test on."""
+    return info if info.tasks is None else replace(info, tasks=info.tasks.tested(tasks))

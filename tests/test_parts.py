@@ -34,6 +34,19 @@ def test_phases_of_one_task_run_in_each_of_those_to_test_on():
     assert [parts.phase_of(name) for name in names(TASKS)] == ["skills", "meta", "rl", "rl", "adapt", "adapt"]
 
 
+@pytest.mark.parametrize(("wanted", "names"), [("1", ["near"]), ("2", ["near", "far"]), ("null", ["near", "far"])])
+def test_a_run_is_tested_on_as_many_tasks_as_are_wanted(wanted, names):
+    def info(method):
+        pipeline = Pipeline(config.load([f"method={method}", *WORDS[1:], "env.task=both", f"evaluation.tasks={wanted}"]))
+        return pipeline, pipeline.module(pipeline.parts[0]).context.env
+
+    pipeline, env = info("sac")
+    assert [part.name for part in pipeline.parts] == [f"rl/{name}" for name in names]
+    assert env.tasks is None
+    _, env = info("pearl")
+    assert env.tasks == TaskDistribution(("near", "far"), tuple(names))
+
+
 def test_only_a_phase_of_many_tasks_can_be_told_to_run_in_each():
     with pytest.raises(ValueError, match="phase rl: per_task is for data='tasks', not 'online'"):
         Phase("rl", "m:C", "online", "policy", per_task=True)
