@@ -187,13 +187,13 @@ def load(words: Sequence[str]) -> Run:
     """
     overrides = [_parse(word) for word in words]
     _check_single(overrides, "several values need a sweep, -m")
-    choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
+    choices, named = _choices([item for item in overrides if item.key_or_group in GROUPS])
     method, env = plugins.methods()[choices["method"]], plugins.envs()[choices["env"]]
     _check_phase_names(method)
     plugins.check_pair(method, env, own_data=any(item.key_or_group == "data" for item in overrides))
     smoke = choices.get("debug") == "smoke"
     first = env.distributions[0] if TASKS in method.requires else env.config().task
-    task = _task(first, overrides, choices)
+    task = next((str(item.value()) for item in overrides if item.key_or_group == "env.task"), named or first)
     _store("method", method.name, method.config, {**method.preset(env.name, task), **(method.smoke if smoke else {})})
     _store("env", env.name, env.config, {"task": first, **(env.smoke if smoke else {})})
     phases = {phase.name for phase in method.phases}
@@ -290,7 +290,7 @@ def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:
     """
     overrides = [_parse(word) for word in words]
     _check_single(overrides, "give one value")
-    choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
+    choices, _ = _choices([item for item in overrides if item.key_or_group in GROUPS])
     env = plugins.envs()[choices["env"]]
     _store("env", env.name, env.config, env.smoke if choices.get("debug") == "smoke" else {})
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
@@ -310,8 +310,8 @@ def _parse(word: str) -> Override:
     return override
 
 
-def _choices(groups: Sequence[Override]) -> dict[str, str]:
-    """What is selected in each config group, without composing any plug-in's options."""
+def _choices(groups: Sequence[Override]) -> tuple[dict[str, str], str | None]:
+    """What is selected in each config group, and the task that an experiment names; composes no plug-in's options."""
     for kind, registry in (("method", plugins.methods()), ("env", plugins.envs())):
         for name in registry:
             ConfigStore.instance().store(group=kind, name=name, node={})
@@ -319,17 +319,8 @@ def _choices(groups: Sequence[Override]) -> dict[str, str]:
             if override.key_or_group == kind:
                 registry[str(override.value())]
     composed = _compose([str(override.input_line) for override in groups], with_hydra=True)
-    return {key: str(value) for key, value in composed.hydra.runtime.choices.items() if value is not None}
-
-
-def _task(default: str, overrides: Sequence[Override], choices: Mapping[str, str]) -> str:
-    for override in overrides:
-        if override.key_or_group == "env.task":
-            return str(override.value())
-    if choices.get("experiment", "None") != "None":
-        text = OmegaConf.load(CONF / "experiment" / f"{choices['experiment']}.yaml")
-        return str(OmegaConf.select(text, "env.task") or default)
-    return default
+    choices = {key: str(value) for key, value in composed.hydra.runtime.choices.items() if value is not None}
+    return choices, OmegaConf.select(composed, "env.task")
 
 
 def _store(group: str, name: str, options: type, laid_under: Mapping[str, Any]) -> None:
