@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from lightning_skills import report, trained
-from lightning_skills.command import one_place, options_and_places
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.protocol import final
 from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.quiet import quiet
 from lightning_skills.trained import Trained
+from lightning_skills.words import env_options, one_place, options_and_places
 
 PROTOCOL = ("episodes", "seed", "explore")
 """Options of the run's ``evaluation`` that may be others here."""
@@ -38,9 +38,9 @@ def main(words: Sequence[str]) -> int:
         InputError: if an option is wrong, there is no such policy, the env cannot be filmed, or there is an evaluation
             already.
     """
-    options, places = options_and_places([word for word in words if not word.startswith("env.")], OPTIONS)
-    changed = [f"evaluation.{key}={options[key]}" for key in PROTOCOL if options[key]]
-    changed += [word for word in words if word.startswith("env.")]
+    of_env, others = env_options(words)
+    options, places = options_and_places(others, OPTIONS)
+    changed = [*(f"evaluation.{key}={options[key]}" for key in PROTOCOL if options[key]), *of_env]
     out = Path(options["out"])
     video = _video(options["record_video"], out)
     _check_free(out / NUMBERS, options["overwrite"])

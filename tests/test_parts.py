@@ -37,7 +37,9 @@ def test_phases_of_one_task_run_in_each_of_those_to_test_on():
 @pytest.mark.parametrize(("wanted", "names"), [("1", ["near"]), ("2", ["near", "far"]), ("null", ["near", "far"])])
 def test_a_run_is_tested_on_as_many_tasks_as_are_wanted(wanted, names):
     def info(method):
-        pipeline = Pipeline(config.load([f"method={method}", *WORDS[1:], "env.task=both", f"evaluation.tasks={wanted}"]))
+        pipeline = Pipeline(
+            config.load([f"method={method}", *WORDS[1:], "env.task=both", f"evaluation.tasks={wanted}"])
+        )
         return pipeline, pipeline.module(pipeline.parts[0]).context.env
 
     pipeline, env = info("sac")

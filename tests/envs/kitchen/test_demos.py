@@ -105,7 +105,7 @@ def test_what_was_dropped_is_told_by_the_one_kept_next():
 
 
 def test_hopeless_options_are_an_error():
-    with pytest.raises(InputError, match="max_steps=3"):
+    with pytest.raises(InputError, match=r"in a row failed; give more env\.data\.max_steps"):
         next(demos.generate(with_data(max_steps=3)))
 
 
