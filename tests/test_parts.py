@@ -36,17 +36,14 @@ def test_phases_of_one_task_run_in_each_of_those_to_test_on():
 
 @pytest.mark.parametrize(("wanted", "names"), [("1", ["near"]), ("2", ["near", "far"]), ("null", ["near", "far"])])
 def test_a_run_is_tested_on_as_many_tasks_as_are_wanted(wanted, names):
-    def info(method):
-        pipeline = Pipeline(
-            config.load([f"method={method}", *WORDS[1:], "env.task=both", f"evaluation.tasks={wanted}"])
-        )
-        return pipeline, pipeline.module(pipeline.parts[0]).context.env
+    def made(method):
+        words = [f"method={method}", *WORDS[1:], "env.task=both", f"evaluation.tasks={wanted}"]
+        return Pipeline(config.load(words))
 
-    pipeline, env = info("sac")
-    assert [part.name for part in pipeline.parts] == [f"rl/{name}" for name in names]
-    assert env.tasks is None
-    _, env = info("pearl")
-    assert env.tasks == TaskDistribution(("near", "far"), tuple(names))
+    assert [part.name for part in made("sac").parts] == [f"rl/{name}" for name in names]
+    pipeline = made("pearl")
+    adapting = pipeline.module(*pipeline.parts).context.env.tasks
+    assert adapting == TaskDistribution(("near", "far"), tuple(names))
 
 
 def test_only_a_phase_of_many_tasks_can_be_told_to_run_in_each():
