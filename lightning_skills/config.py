@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lightning_skills import limits, plugins
-from lightning_skills.errors import InputError
+from lightning_skills.errors import InputError, listed
 from lightning_skills.limits import at_least, one_of, within
 from lightning_skills.parts import check_needs
 from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
@@ -32,8 +32,6 @@ from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
 MAX_SEED = 2**32 - 2  # what numpy takes, less one for the final evaluation's
-LISTED = 20
-"""Single tasks that a message names one by one, at most."""
 PLAIN_WORDS = {
     r"Value '(.*)' of type '\w+' could not be converted to Integer": r"'\1' is not an integer",
     r"Value '(.*)' of type '\w+' could not be converted to Float": r"'\1' is not a number",
@@ -409,9 +407,7 @@ def _check_task(env: EnvSpec, task: str, method: MethodSpec | None = None) -> No
 def _described(env: EnvSpec, several: bool) -> str:
     """The distributions of an env and, unless they alone are wanted, its single tasks; of many only how they look."""
     distributions = [f"distributions {', '.join(env.distributions)}"] if env.distributions else []
-    many = len(env.tasks) > LISTED
-    named = ", ".join([*env.tasks[:3], "...", env.tasks[-1]] if many else env.tasks)
-    tasks = [] if several or not env.tasks else [f"{len(env.tasks)} single tasks, {named}"]
+    tasks = [] if several or not env.tasks else [f"{len(env.tasks)} single tasks, {listed(env.tasks)}"]
     return " and ".join([*distributions, *tasks])
 
 

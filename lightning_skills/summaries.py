@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.parts import Part
 
 SUMMARY = "summary.json"
@@ -18,6 +19,28 @@ NAMING = ("phase", "episodes", "explore")
 def folder(run: Path, part: Part) -> Path:
     """Where the final evaluation of a part lies."""
     return run if part.task is None else run / "evaluations" / part.name
+
+
+def judged(part: str, rollouts: Rollouts, explore: bool) -> dict[str, Any]:
+    """What is said of an evaluation.
+
+    Args:
+        part: Name of the phase or part that acted.
+        rollouts: Its episodes.
+        explore: Whether it sampled.
+    """
+    named = {"phase": part, "episodes": len(rollouts.returns), "explore": explore}
+    return {**named, **rollouts.metrics(), **rollouts.details()}
+
+
+def acting(explore: bool) -> str:
+    """How a policy acted, in a word."""
+    return "sampling" if explore else "mode"
+
+
+def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return and success, as rows of a table."""
+    return [("return", f"{summary['eval/return']:.2f}"), ("success", f"{summary['eval/success']:.0%}")]
 
 
 def write(where: Path, summary: Mapping[str, Any]) -> None:
