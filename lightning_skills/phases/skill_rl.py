@@ -185,7 +185,10 @@ class SkillRLModule(PhaseModule):
         return {**first, "act_random": "random actions" if self.flat else "uniform skills"}
 
     def annotate(self, transitions: TensorDict) -> TensorDict:
-        """Add mean and log std of the frozen prior at both states, if it regularises; drop scenes that none looks at."""
+        """Add mean and log std of the frozen prior at both states, if it regularises; drop scenes that nobody looks at.
+
+        The policy alone looks at them again.
+        """
         if self._frozen_prior is not None:
             self._add_prior(transitions, self._frozen_prior)
         if self.renderer is not None and self._policy_renderer is None:
