@@ -246,7 +246,9 @@ def read(file: Path) -> Run:
         schema[key] = OmegaConf.structured(options)
         _writable(schema[key])
     try:
-        missing = {key for key in flatten(plain(schema)).keys() - flatten(tree).keys() if not may_change(key)}
+        there, here = flatten(tree), flatten(plain(schema))
+        # An option that is null unless it is given says nothing of a run that is older than it.
+        missing = {key for key in here.keys() - there.keys() if here[key] is not None and not may_change(key)}
         missing.discard("sources")
         if missing:
             raise InputError(f"{folder}: {name} was written by another version: it lacks {min(missing)}")
