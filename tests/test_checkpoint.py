@@ -81,13 +81,13 @@ def test_sigkill_at_any_moment_loses_nothing(tmp_path):
         "env=target",
         "logging=csv",
         "logging.progress=false",
-        "method.policy.frames=400",
+        "method.policy.frames=160",
     ]
-    words += ["evaluation.episodes=2", "evaluation.interim_episodes=1", "logging.every_frames=50"]
+    words += ["evaluation.episodes=2", "evaluation.interim_episodes=1", "logging.every_frames=20"]
     whole, killed = ([*words, f"runs_dir={tmp_path / name}"] for name in ("whole", "killed"))
     assert train(whole) == 0
     folder = tmp_path / "killed"
-    for minimum in (1, 100, 200):
+    for minimum in (1, 40, 80):
         process = FORKS.Process(target=train, args=([*killed, "checkpoint.every_minutes=0"],))
         process.start()
         deadline = time.monotonic() + 240
