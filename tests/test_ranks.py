@@ -161,15 +161,19 @@ def test_another_number_of_ranks_needs_to_be_asked_for(tmp_path, capsys):
     assert sum(len(next(iter(load_file(file).values()))) for file in after.rglob("segment_*")) > rows
 
 
-def test_torchrun_trains_as_our_own_launcher_does(tmp_path):
+def test_torchrun_on_two_nodes_trains_as_our_own_launcher_does_on_one(tmp_path):
     words = ["train.py", "method=sac", "env=maze", "debug=smoke", "logging=csv", "logging.progress=false", *TWO]
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    agent = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", f"--master-port={free_port()}"]
+    nodes = [[*agent, f"--node-rank={node}"] for node in range(2)]
     written = []
-    for launcher in (torchrun, []):
-        command = [sys.executable, *launcher, *words, f"runs_dir={tmp_path / str(len(written))}"]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
-        assert result.returncode == 0, result.stderr
-        folder = tmp_path / str(len(written)) / "sac" / "maze-small20" / "smoke" / "seed0"
+    for launchers, shape in ((nodes, ["trainer.nodes=2", "trainer.devices=1"]), ([[]], [])):
+        runs_dir = tmp_path / str(len(written))
+        commands = [[sys.executable, *launcher, *words, *shape, f"runs_dir={runs_dir}"] for launcher in launchers]
+        processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for command in commands]
+        for process in processes:
+            _, stderr = process.communicate(timeout=240)
+            assert process.returncode == 0, stderr
+        folder = runs_dir / "sac" / "maze-small20" / "smoke" / "seed0"
         assert {path.name for path in folder.rglob("rank_*")} == {"rank_0", "rank_1"}
         written.append({file.name: file.read_bytes() for file in (folder / "artefacts" / "rl").iterdir()})
     assert written[0] == written[1]

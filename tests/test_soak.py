@@ -26,7 +26,7 @@ def words_for(method: MethodSpec, env: str, folder: Path, name: str, ranks: int 
     words = [f"method={method.name}", f"env={env}", "debug=smoke", f"runs_dir={folder / name}", "collect.worlds=2"]
     words += [f"data_dir={folder / 'data'}", "trainer.accelerator=cpu", f"trainer.devices={ranks}", "trainer.threads=1"]
     words += [
-        f"method.{key}={LONGER * value}" for key, value in method.smoke.items() if key.endswith(("updates", "frames"))
+        f"method.{key}={longer * value}" for key, value in method.smoke.items() if key.endswith(("updates", "frames"))
     ]
     return [*words, "logging.progress=false"]
 
@@ -49,8 +49,9 @@ def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) 
         time.sleep(0.01)
     time.sleep(rng.uniform(0, 1))
     try:
-        victims = psutil.Process(process.pid).children() or [psutil.Process(process.pid)]
-        victim = rng.choice(victims)
+        run = psutil.Process(process.pid)
+        ranks = [child for child in run.children() if "RANK" in child.environ()]  # not Python's resource tracker
+        victim = rng.choice(ranks or [run])
         rank = victim.environ().get("RANK", "0")
         victim.kill()
     except psutil.NoSuchProcess:
@@ -61,9 +62,9 @@ def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) 
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize(("method", "env"), served_pairs())
-def test_random_kills_change_nothing(method, env, ranks, tmp_path):
-    spec = plugins.methods()[method]
+@pytest.mark.parametrize("method", [method for method, env in served_pairs() if env == "maze"])
+def test_random_kills_change_nothing(method, ranks, tmp_path):
+    spec, env = plugins.methods()[method], "maze"
     whole, killed = ([*words_for(spec, env, tmp_path, name, ranks), "logging=csv"] for name in ("whole", "killed"))
     assert start(whole).wait(1800) == 0
     rng, kills = random.Random(f"{method}-{env}-{ranks}"), 0
@@ -79,12 +80,7 @@ def test_fifty_restarts_are_one_run_and_one_curve(tmp_path):
     from mlflow.tracking import MlflowClient
 
     spec = plugins.methods()["spirl"]
-    words = words_for(spec, "maze", tmp_path, "runs")
-    words += [
-        f"method.{key}={15 * LONGER * value}"
-        for key, value in spec.smoke.items()
-        if key.endswith(("updates", "frames"))
-    ]
+    words = words_for(spec, "maze", tmp_path, "runs", longer=15 * LONGER)
     rng, kills, began = random.Random(0), 0, time.monotonic()
     while kills < RESTARTS and (outcome := kill_at_random(start(words), tmp_path / "runs", rng)) is not None:
         kills += 1
