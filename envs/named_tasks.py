@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from lightning_skills.data.batch_env import TaskDistribution
-from lightning_skills.errors import InputError
+from lightning_skills.errors import InputError, listed
 
 Task = TypeVar("Task")
 
@@ -14,11 +14,12 @@ def named(env: str, name: str, tasks: Mapping[str, Task]) -> Task:
     """The env's task of that name.
 
     Raises:
-        InputError: if there is none (lists close ones).
+        InputError: if there is none (lists close ones, or a few).
     """
     if name not in tasks:
-        close = difflib.get_close_matches(name, tasks, n=3, cutoff=0.4) or sorted(tasks)
-        raise InputError(f"unknown {env} task {name!r}; did you mean {' or '.join(close)}?")
+        close = difflib.get_close_matches(name, tasks, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {listed(list(tasks))}"
+        raise InputError(f"unknown {env} task {name!r}; {hint}")
     return tasks[name]
 
 

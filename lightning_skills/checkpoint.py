@@ -32,7 +32,7 @@ from lightning_skills.data.offline import OfflineData
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
 from lightning_skills.phases.base import PhaseModule
-from lightning_skills.ranks import highest
+from lightning_skills.ranks import highest, own_rank
 from lightning_skills.rows import Rows
 
 FORMAT = 2
@@ -178,7 +178,7 @@ class Checkpoints(Callback):
             differences.append("resume.reshard=true goes on all the same, not bit-exactly")
         if differences:
             raise InputError(f"checkpoint {path} is not this run's: {'; '.join(differences)}")
-        rank = path / f"rank_{self._rank}"
+        rank = path / f"rank_{own_rank()}"
         state = json.loads((rank / "state.json").read_text())
         tensors = load_file(rank / "state.safetensors")
         self._rows.restore(state["rows"])
@@ -196,12 +196,8 @@ class Checkpoints(Callback):
         self._rows.restore(states[0]["rows"])
         self._data.stream.go_on_with(states[0]["plan"])
         if isinstance(self._data, CollectedData):
-            self._data.deal(ranks, [state["data"]["written"] for state in states], self._rank)
+            self._data.deal(ranks, [state["data"]["written"] for state in states], own_rank())
         torch.manual_seed(torch.initial_seed() + 1)  # not what this rank drew when the phase began
-
-    @property
-    def _rank(self) -> int:
-        return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
     def save(self, trainer: Trainer, module: PhaseModule) -> None:
         """Write a checkpoint and drop the others but the best.
@@ -272,7 +268,7 @@ class Checkpoints(Callback):
         now = time.monotonic()
         if self._signal is None:
             self._signal, self._asked = signum, now
-            if self._rank == 0:
+            if own_rank() == 0:
                 _announce()
         elif now - self._asked > SAME_SIGNAL_SECONDS:  # the user does not want to wait for the checkpoint
             signal.signal(signum, signal.SIG_DFL)

@@ -14,7 +14,7 @@ from lightning_skills import report
 from lightning_skills.config import Run
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.recorded import read_metrics
-from lightning_skills.summaries import SUMMARY
+from lightning_skills.summaries import SUMMARY, acting, outcome
 from lightning_skills.tracking import MLflowTracker
 
 PANELS = 6
@@ -87,9 +87,8 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
         rows += [
             ("env frames", f"{summary['env_frames']:,}"),
             ("updates", f"{summary['updates']:,}"),
-            ("evaluation", f"{summary['episodes']} fresh episodes, {'sampling' if summary['explore'] else 'mode'}"),
-            ("return", f"{summary['eval/return']:.2f}"),
-            ("success", f"{summary['eval/success']:.0%}"),
+            ("evaluation", f"{summary['episodes']} fresh episodes, {acting(summary['explore'])}"),
+            *outcome(summary),
             *_by_task(summary.get("tasks", {})),
         ]
     else:
@@ -107,10 +106,7 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
 
 def _by_task(tasks: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A line for each task, of which the above are the means."""
-    return [
-        (task, f"return {final['eval/return']:.2f}, success {final['eval/success']:.0%}")
-        for task, final in tasks.items()
-    ]
+    return [(task, ", ".join(f"{name} {value}" for name, value in outcome(final))) for task, final in tasks.items()]
 
 
 def _last_row(metrics_csv: Path) -> list[tuple[str, str]]:

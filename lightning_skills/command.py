@@ -1,15 +1,13 @@
 """The command ``train.py``: reads the words, runs one job or a sweep, and turns outcomes into exit statuses."""
 
 import atexit
-import difflib
 import errno
 import gc
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from lightning_skills.errors import InputError, LostRankError
 from lightning_skills.launch import BAD_INPUT, STOPPED, one_of_several, run_job, run_ranks
@@ -97,38 +95,6 @@ def starting() -> None:
     """Tell whoever waits at a terminal that imports take seconds; of several processes, the first one has."""
     if sys.stderr.isatty() and not one_of_several():
         print("starting ...", file=sys.stderr, flush=True)
-
-
-def options_and_places(words: Sequence[str], defaults: Mapping[str, str]) -> tuple[dict[str, str], list[Path]]:
-    """Split a command's words into its ``key=value`` options, laid over their defaults, and the paths it is given.
-
-    Raises:
-        InputError: if an option is unknown (names the closest), or there is no path.
-    """
-    options, places = dict(defaults), []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if key in defaults and equals:
-            options[key] = value
-        elif equals and not Path(word).exists():
-            close = difflib.get_close_matches(key, defaults, n=1) or defaults
-            raise InputError(f"unknown option {key!r}; there is {', '.join(close)}")
-        else:
-            places.append(Path(word))
-    if not places:
-        raise InputError("give runs, or folders that hold some")
-    return options, places
-
-
-def one_place(places: Sequence[Path]) -> str:
-    """The only one of the places that a command is given.
-
-    Raises:
-        InputError: if there are several.
-    """
-    if len(places) > 1:
-        raise InputError(f"one run at a time, not {', '.join(map(str, places))}")
-    return str(places[0])
 
 
 def _train(words: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lightning_skills import tables
-from lightning_skills.command import Tolerance, options_and_places
+from lightning_skills.command import Tolerance
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.statistics import MIN_SEEDS, describe_curves
 from lightning_skills.groups import Group, group_runs
@@ -17,6 +17,7 @@ from lightning_skills.mlflow_runs import PREFIX, find_mlflow_runs
 from lightning_skills.page import page
 from lightning_skills.recorded import RecordedRun, align, find_runs
 from lightning_skills.report import PANEL, columns_for, csv_table, make_folder, new_figure, scale_axes
+from lightning_skills.words import options_and_places
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lightning_skills import limits, plugins
-from lightning_skills.errors import InputError
+from lightning_skills.errors import InputError, listed
 from lightning_skills.limits import at_least, one_of, within
 from lightning_skills.parts import check_needs
 from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
@@ -32,8 +32,6 @@ from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
 MAX_SEED = 2**32 - 2  # what numpy takes, less one for the final evaluation's
-LISTED = 20
-"""Single tasks that a message names one by one, at most."""
 PLAIN_WORDS = {
     r"Value '(.*)' of type '\w+' could not be converted to Integer": r"'\1' is not an integer",
     r"Value '(.*)' of type '\w+' could not be converted to Float": r"'\1' is not a number",
@@ -79,6 +77,7 @@ class EvaluationOptions:
     episodes: int = at_least(1, 50)  # at the end of a run
     interim_episodes: int = at_least(1, 10)  # during training
     interim_every: int = at_least(1, 20_000)  # env frames between interim evaluations
+    tasks: int | None = at_least(1, None)  # as many of a distribution's tasks to test on, the first; null: all
     explore: bool = True  # sample from the policy as in training; false takes its mode
     seed: int = within(0, MAX_SEED, 1_000_000)  # of the evaluation worlds, apart from every training seed
 
@@ -186,13 +185,13 @@ def load(words: Sequence[str]) -> Run:
     """
     overrides = [_parse(word) for word in words]
     _check_single(overrides, "several values need a sweep, -m")
-    choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
+    choices, named = _choices([item for item in overrides if item.key_or_group in GROUPS])
     method, env = plugins.methods()[choices["method"]], plugins.envs()[choices["env"]]
     _check_phase_names(method)
     plugins.check_pair(method, env, own_data=any(item.key_or_group == "data" for item in overrides))
     smoke = choices.get("debug") == "smoke"
     first = env.distributions[0] if TASKS in method.requires else env.config().task
-    task = _task(first, overrides, choices)
+    task = next((str(item.value()) for item in overrides if item.key_or_group == "env.task"), named or first)
     _store("method", method.name, method.config, {**method.preset(env.name, task), **(method.smoke if smoke else {})})
     _store("env", env.name, env.config, {"task": first, **(env.smoke if smoke else {})})
     phases = {phase.name for phase in method.phases}
@@ -247,7 +246,9 @@ def read(file: Path) -> Run:
         schema[key] = OmegaConf.structured(options)
         _writable(schema[key])
     try:
-        missing = {key for key in flatten(plain(schema)).keys() - flatten(tree).keys() if not may_change(key)}
+        there, here = flatten(tree), flatten(plain(schema))
+        # An option that is null unless it is given says nothing of a run that is older than it.
+        missing = {key for key in here.keys() - there.keys() if here[key] is not None and not may_change(key)}
         missing.discard("sources")
         if missing:
             raise InputError(f"{folder}: {name} was written by another version: it lacks {min(missing)}")
@@ -289,7 +290,7 @@ def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:
     """
     overrides = [_parse(word) for word in words]
     _check_single(overrides, "give one value")
-    choices = _choices([item for item in overrides if item.key_or_group in GROUPS])
+    choices, _ = _choices([item for item in overrides if item.key_or_group in GROUPS])
     env = plugins.envs()[choices["env"]]
     _store("env", env.name, env.config, env.smoke if choices.get("debug") == "smoke" else {})
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
@@ -309,8 +310,8 @@ def _parse(word: str) -> Override:
     return override
 
 
-def _choices(groups: Sequence[Override]) -> dict[str, str]:
-    """What is selected in each config group, without composing any plug-in's options."""
+def _choices(groups: Sequence[Override]) -> tuple[dict[str, str], str | None]:
+    """What is selected in each config group, and the task that an experiment names; composes no plug-in's options."""
     for kind, registry in (("method", plugins.methods()), ("env", plugins.envs())):
         for name in registry:
             ConfigStore.instance().store(group=kind, name=name, node={})
@@ -318,17 +319,8 @@ def _choices(groups: Sequence[Override]) -> dict[str, str]:
             if override.key_or_group == kind:
                 registry[str(override.value())]
     composed = _compose([str(override.input_line) for override in groups], with_hydra=True)
-    return {key: str(value) for key, value in composed.hydra.runtime.choices.items() if value is not None}
-
-
-def _task(default: str, overrides: Sequence[Override], choices: Mapping[str, str]) -> str:
-    for override in overrides:
-        if override.key_or_group == "env.task":
-            return str(override.value())
-    if choices.get("experiment", "None") != "None":
-        text = OmegaConf.load(CONF / "experiment" / f"{choices['experiment']}.yaml")
-        return str(OmegaConf.select(text, "env.task") or default)
-    return default
+    choices = {key: str(value) for key, value in composed.hydra.runtime.choices.items() if value is not None}
+    return choices, OmegaConf.select(composed, "env.task")
 
 
 def _store(group: str, name: str, options: type, laid_under: Mapping[str, Any]) -> None:
@@ -417,9 +409,7 @@ def _check_task(env: EnvSpec, task: str, method: MethodSpec | None = None) -> No
 def _described(env: EnvSpec, several: bool) -> str:
     """The distributions of an env and, unless they alone are wanted, its single tasks; of many only how they look."""
     distributions = [f"distributions {', '.join(env.distributions)}"] if env.distributions else []
-    many = len(env.tasks) > LISTED
-    named = ", ".join([*env.tasks[:3], "...", env.tasks[-1]] if many else env.tasks)
-    tasks = [] if several or not env.tasks else [f"{len(env.tasks)} single tasks, {named}"]
+    tasks = [] if several or not env.tasks else [f"{len(env.tasks)} single tasks, {listed(env.tasks)}"]
     return " and ".join([*distributions, *tasks])
 
 

@@ -4,19 +4,20 @@ Without options it repeats the final evaluation of the run, to the last bit.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lightning_skills import report, trained
-from lightning_skills.command import one_place, options_and_places
+from lightning_skills import report, summaries, trained
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.protocol import final
 from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.quiet import quiet
 from lightning_skills.trained import Trained
+from lightning_skills.words import env_options, one_place, options_and_places
 
 PROTOCOL = ("episodes", "seed", "explore")
 """Options of the run's ``evaluation`` that may be others here."""
@@ -38,9 +39,9 @@ def main(words: Sequence[str]) -> int:
         InputError: if an option is wrong, there is no such policy, the env cannot be filmed, or there is an evaluation
             already.
     """
-    options, places = options_and_places([word for word in words if not word.startswith("env.")], OPTIONS)
-    changed = [f"evaluation.{key}={options[key]}" for key in PROTOCOL if options[key]]
-    changed += [word for word in words if word.startswith("env.")]
+    of_env, others = env_options(words)
+    options, places = options_and_places(others, OPTIONS)
+    changed = [*(f"evaluation.{key}={options[key]}" for key in PROTOCOL if options[key]), *of_env]
     out = Path(options["out"])
     video = _video(options["record_video"], out)
     _check_free(out / NUMBERS, options["overwrite"])
@@ -51,11 +52,12 @@ def main(words: Sequence[str]) -> int:
         raise InputError(f"env {policy.run.env.name!r} cannot be filmed; leave out record_video")
     report.make_folder(out)
     rollouts = final(policy.module, policy.pipeline.worlds, policy.run.config.evaluation)
-    (out / NUMBERS).write_text(json.dumps(_numbers(policy, rollouts), indent=2))
+    numbers = _numbers(policy, rollouts)
+    (out / NUMBERS).write_text(json.dumps(numbers, indent=2))
     (out / "episodes.csv").write_text(report.csv_table(_episodes(rollouts)))
     if video is not None:
         report.film(env, rollouts.trajectories[int(np.argmax(rollouts.returns))], video)
-    print(report.summary_table(_table(policy, rollouts, out, video)))
+    print(report.summary_table(_table(policy, numbers, out, video)))
     return 0
 
 
@@ -75,19 +77,15 @@ def _check_free(numbers: Path, overwrite: str) -> None:
         raise InputError(f"{numbers.parent} holds an evaluation; give out=FOLDER, or overwrite=true")
 
 
-def _numbers(policy: Trained, rollouts: Rollouts) -> dict[str, object]:
+def _numbers(policy: Trained, rollouts: Rollouts) -> dict[str, Any]:
     """What ``summary.json`` says, and of what it is said."""
     run = policy.run
     return {
         "policy": policy.place,
         "method": run.method.name,
-        "phase": policy.phase.name,
         "env": {"name": run.env.name, **asdict(run.config.env)},
-        "episodes": run.config.evaluation.episodes,
         "seed": run.config.evaluation.seed,
-        "explore": run.config.evaluation.explore,
-        **rollouts.metrics(),
-        **rollouts.details(),
+        **summaries.judged(policy.phase.name, rollouts, run.config.evaluation.explore),
     }
 
 
@@ -100,22 +98,14 @@ def _episodes(rollouts: Rollouts) -> list[dict[str, object]]:
     ]
 
 
-def _table(policy: Trained, rollouts: Rollouts, out: Path, video: Path | None) -> list[tuple[str, str]]:
-    run, metrics = policy.run, rollouts.metrics()
-    protocol = run.config.evaluation
+def _table(policy: Trained, numbers: Mapping[str, Any], out: Path, video: Path | None) -> list[tuple[str, str]]:
+    run, how = policy.run, summaries.acting(numbers["explore"])
     films = [("film", str(video))] if video is not None else []
     return [
         ("policy", f"{policy.place} ({run.method.name}, phase {policy.phase.name})"),
         ("env", f"{run.env.name} {run.config.env.task}"),
-        ("evaluation", f"{protocol.episodes} episodes, seed {protocol.seed}, {_how(protocol.explore)}"),
-        ("return", f"{metrics['eval/return']:.2f}"),
-        ("success", f"{metrics['eval/success']:.0%}"),
-        ("episode frames", f"{metrics['eval/episode_frames']:.1f}"),
-        *((name.replace("_", " "), f"{values.mean():.2f}") for name, values in rollouts.info.items()),
+        ("evaluation", f"{numbers['episodes']} episodes, seed {numbers['seed']}, {how}"),
+        *summaries.outcome(numbers),
         ("numbers", f"{out / NUMBERS}, {out / 'episodes.csv'}"),
         *films,
     ]
-
-
-def _how(explore: bool) -> str:
-    return "sampling" if explore else "mode"

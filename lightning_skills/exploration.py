@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lightning_skills import config, report
-from lightning_skills.command import Tolerance, options_and_places
+from lightning_skills.command import Tolerance
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts, rollout
 from lightning_skills.evaluation.statistics import describe
@@ -21,6 +21,7 @@ from lightning_skills.parts import Part
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.quiet import quiet
 from lightning_skills.recorded import find_runs
+from lightning_skills.words import options_and_places
 
 OPTIONS = {"frames": "100000", "out": "exploration"}
 

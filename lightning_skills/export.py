@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from lightning_skills import report, trained
-from lightning_skills.command import one_place, options_and_places
 from lightning_skills.nets.step_policy import StepPolicy
 from lightning_skills.quiet import quiet
+from lightning_skills.words import one_place, options_and_places
 
 OPTIONS = {"checkpoint": "", "env.task": "", "out": "policy", "uri": ""}
 FORMAT = 1

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,13 @@ from lightning_skills.run_folder import check_folder, claim_folder
 from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check, unregistered
 
 Built = tuple[PhaseModule, OfflineData | CollectedData]
+
+
+class Recorded(NamedTuple):
+    """Recorded trajectories and, of an env that offers images, what draws their scenes."""
+
+    dataset: Dataset
+    renderer: Renderer | None
 
 
 def execute(run: Run) -> None:
@@ -77,9 +84,8 @@ class Pipeline:
             torch.set_num_threads(threads or max(torch.get_num_threads() // self._ranks.local_size, 1))
         self._make_env = resolve(run.env.make)
         self.probe = self.worlds([0])
-        self._info: EnvInfo = self.probe.info
+        self._info = _tested(self.probe.info, run.config.evaluation.tasks)
         self.parts = parts(run.method.phases, self._info.tasks)
-        self._recorded_renderer: Renderer | None = None
 
     def execute(self) -> None:
         """Run the parts that are left."""
@@ -96,9 +102,9 @@ class Pipeline:
                 check(self._config.logging.tracking_uri, self._config.logging.experiment, Path(self._config.runs_dir))
             if any(part.phase.acts for part in left):
                 self.probe.get_state()  # an environment whose state cannot be saved says so now, not at a checkpoint
-            dataset = self._dataset() if any(part.phase.data == "offline" for part in left) else None
+            recorded = self._recorded() if any(part.phase.data == "offline" for part in left) else None
             # Bad input shows while the first part is built; only then is anything written.
-            ready: Built | None = self._build(left[0], dataset)
+            ready: Built | None = self._build(left[0], recorded)
             claim = claim_folder(self._run) if self._ranks.zero else nullcontext()
         with claim:
             if self._ranks.zero:
@@ -108,10 +114,10 @@ class Pipeline:
             try:
                 if tracker is not None:
                     self._register_owed(tracker)
-                if tracker is not None and dataset is not None:
-                    tracker.log_dataset(dataset.path, dataset.digest)
+                if tracker is not None and recorded is not None:
+                    tracker.log_dataset(recorded.dataset.path, recorded.dataset.digest)
                 for part in left:
-                    module, data = ready or self._build(part, dataset)
+                    module, data = ready or self._build(part, recorded)
                     ready = None
                     self._fit(part, module, data, tracker)
                     if self._ranks.zero:
@@ -188,7 +194,7 @@ class Pipeline:
         """One world of the run's environment per seed, in another task than the run's if one is given."""
         return self._make_env(self._env_options(task), seeds)
 
-    def _dataset(self) -> Dataset:
+    def _recorded(self) -> Recorded:
         config, env = self._config, self._run.env
         if config.data is not None:
             dataset = trajectories.load(Path(config.data))
@@ -199,9 +205,9 @@ class Pipeline:
         seen = resolve(env.scenes)(config.env, dataset) if env.scenes else None
         if seen is None:
             self._check_width(dataset, "observation", self._info.state_dim)
-            return dataset
-        scenes, self._recorded_renderer = seen  # models see these alone, so states may be of another width
-        return replace(dataset, steps={**dataset.steps, SCENE: scenes})
+            return Recorded(dataset, None)
+        scenes, renderer = seen  # models see these alone, so states may be of another width
+        return Recorded(replace(dataset, steps={**dataset.steps, SCENE: scenes}), renderer)
 
     def _check_width(self, dataset: Dataset, key: str, size: int) -> None:
         width = dataset.steps[key].shape[1]
@@ -228,8 +234,12 @@ class Pipeline:
             artefacts[need.phase] = Artefact.load(path, need.kind)
         return artefacts
 
-    def module(self, part: Part) -> PhaseModule:
+    def module(self, part: Part, recorded: Recorded | None = None) -> PhaseModule:
         """A phase as it is before its first update; random streams are seeded anew.
+
+        Args:
+            part: Which.
+            recorded: What an offline phase trains on.
 
         Raises:
             InputError: if an artefact it needs is missing or does not fit.
@@ -237,19 +247,21 @@ class Pipeline:
         config, phase = self._config, part.phase
         seed_everything(config.seed if part.task is None else self._seeds(part, 1, stream=3)[0], verbose=False)
         probe = self.probe if part.task is None else self.worlds([0], part.task)
+        info = self._info if part.task is None else probe.info
+        drawn = probe if phase.acts else recorded
         context = PhaseContext(
             options=getattr(config.method, phase.name),
-            env=probe.info,
+            env=info,
             artefacts=self._needed(part),
             worlds=self._worlds(part),
             world_size=self._ranks.size,
-            renderer=probe.renderer if phase.acts else self._recorded_renderer,
+            renderer=None if drawn is None else drawn.renderer,
         )
         module: PhaseModule = resolve(phase.module)(context)
         return module.train()  # so that frozen parts are in eval mode before anything acts
 
-    def _build(self, part: Part, dataset: Dataset | None) -> Built:
-        module = self.module(part)
+    def _build(self, part: Part, recorded: Recorded | None) -> Built:
+        module = self.module(part, recorded)
         if not self._ranks.zero:  # modules start equal, what they draw from now on must not be
             torch.manual_seed(self._seeds(part, self._ranks.size, stream=2)[self._ranks.rank])
         if part.phase.acts:
@@ -259,8 +271,8 @@ class Pipeline:
             if isinstance(module, MetaTrainModule):
                 return module, TaskData(module, env, self._ranks.rank)
             return module, OnlineData(module, env, self._config.collect.ahead)
-        assert dataset is not None
-        return module, OfflineData(module, dataset)
+        assert recorded is not None
+        return module, OfflineData(module, recorded.dataset)
 
     def _worlds(self, part: Part) -> int:
         """Worlds that step together on this rank."""
@@ -337,16 +349,13 @@ class Pipeline:
         folder.mkdir(parents=True, exist_ok=True)
         result = final(module, partial(self.worlds, task=part.task), options)
         result.save(folder / "evaluation.npz")
-        summary = {
-            "phase": part.name,
-            "episodes": len(result.returns),
-            "explore": options.explore,
-            "env_frames": module.env_frames,
-            "updates": module.updates,
-            **result.metrics(),
-            **result.details(),
-        }
-        summaries.write(folder, summary)
+        counters = {"env_frames": module.env_frames, "updates": module.updates}
+        summaries.write(folder, {**summaries.judged(part.name, result, options.explore), **counters})
         together = [each for each in self.parts if each.phase == part.phase]
         if part.task is not None and all(self._finished(each) for each in together if each != part):
             summaries.write(self._directory, summaries.over_tasks(self._directory, together))
+
+
+def _tested(info: EnvInfo, tasks: int | None) -> EnvInfo:
+    """Of an env with a distribution, what it is with as many tasks to test on."""
+    return info if info.tasks is None else replace(info, tasks=info.tasks.tested(tasks))

@@ -26,6 +26,11 @@ Overrides = Mapping[str, Any]
 """Dotted option names of a plug-in's own config and their values, e.g. ``{"skills.beta": 1e-2}``."""
 
 
+def of_phase(phase: str, options: Overrides) -> dict[str, Any]:
+    """Options of a phase as those of its method: ``updates`` of ``skills`` is ``skills.updates``."""
+    return {f"{phase}.{key}": value for key, value in options.items()}
+
+
 def resolve(reference: str) -> Any:
     """The object that ``"module:attribute"`` (or ``"module"``) names.
 

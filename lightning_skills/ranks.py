@@ -101,6 +101,11 @@ def _environment(size: int) -> ClusterEnvironment | None:
     return None
 
 
+def own_rank() -> int:
+    """The number of this process among those of its run; 0 if it is the only one."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
 def leave() -> None:
     """Part from the others."""
     if distributed.is_initialized():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.parts import Part
 
 SUMMARY = "summary.json"
@@ -18,6 +19,32 @@ NAMING = ("phase", "episodes", "explore")
 def folder(run: Path, part: Part) -> Path:
     """Where the final evaluation of a part lies."""
     return run if part.task is None else run / "evaluations" / part.name
+
+
+def judged(part: str, rollouts: Rollouts, explore: bool) -> dict[str, Any]:
+    """What is said of an evaluation.
+
+    Args:
+        part: Name of the phase or part that acted.
+        rollouts: Its episodes.
+        explore: Whether it sampled.
+    """
+    named = {"phase": part, "episodes": len(rollouts.returns), "explore": explore}
+    return {**named, **rollouts.metrics(), **rollouts.details()}
+
+
+def acting(explore: bool) -> str:
+    """How a policy acted, in a word."""
+    return "sampling" if explore else "mode"
+
+
+def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What an evaluation measured, as rows of a table."""
+    measured = {key.removeprefix("eval/"): value for key, value in summary.items() if key.startswith("eval/")}
+    return [
+        (name.replace("_", " "), f"{value:.0%}" if name == "success" else f"{value:.2f}")
+        for name, value in measured.items()
+    ]
 
 
 def write(where: Path, summary: Mapping[str, Any]) -> None:

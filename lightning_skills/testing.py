@@ -17,8 +17,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -38,7 +37,7 @@ from lightning_skills.launch import rank_variables
 from lightning_skills.parts import Part
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import Pipeline, execute
-from lightning_skills.plugins import TASKS, EnvSpec
+from lightning_skills.plugins import TASKS
 
 WALL_CLOCK = ("wall_s", "time/")
 PATIENCE = 240.0
@@ -278,29 +277,16 @@ def served_pairs() -> list[tuple[str, str]]:
 
 
 def served_distributions() -> list[tuple[str, str, str]]:
-    """Every method of one task, with the distribution that has the fewest tasks to test on where it can run in parts.
+    """Every method of one task, with a distribution in which it can run in parts.
 
     Returns:
         method, env, distribution.
     """
-    methods, found = plugins.methods(), []
-    for method in methods:
-        if TASKS in methods[method].requires:
-            continue
-        sizes = {place: size for place, size in _distributions() if (method, place[0]) in served_pairs()}
-        if sizes:
-            found.append((method, *min(sizes, key=lambda place: sizes[place])))
-    return found
-
-
-@cache
-def _distributions() -> list[tuple[tuple[str, str], int]]:
-    """Env and name of every distribution, and the number of its tasks to test on."""
-    envs = plugins.envs()
-    places = [(env, name) for env in envs for name in envs[env].distributions]
-    return [((env, name), len(_tested(envs[env], name))) for env, name in places]
-
-
-def _tested(env: EnvSpec, distribution: str) -> tuple[str, ...]:
-    tasks = plugins.resolve(env.make)(replace(env.config(), task=distribution), [0]).info.tasks
-    return tuple(tasks.test)
+    methods, envs = plugins.methods(), plugins.envs()
+    places = {
+        method: (env, distribution)
+        for method, env in served_pairs()
+        if TASKS not in methods[method].requires
+        for distribution in envs[env].distributions
+    }
+    return [(method, *place) for method, place in places.items()]

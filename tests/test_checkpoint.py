@@ -3,10 +3,7 @@ import math
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +11,7 @@ import torch
 
 from lightning_skills import checkpoint, config
 from lightning_skills.command import train
-from lightning_skills.testing import artefacts, check_method, interrupted_after, metrics
-
-ROOT = Path(__file__).parent.parent
+from lightning_skills.testing import FORKS, artefacts, check_method, interrupted_after, metrics
 
 
 def draw():
@@ -86,22 +81,22 @@ def test_sigkill_at_any_moment_loses_nothing(tmp_path):
         "env=target",
         "logging=csv",
         "logging.progress=false",
-        "method.policy.frames=400",
+        "method.policy.frames=160",
     ]
-    words += ["evaluation.episodes=2", "evaluation.interim_episodes=1", "logging.every_frames=50"]
+    words += ["evaluation.episodes=2", "evaluation.interim_episodes=1", "logging.every_frames=20"]
     whole, killed = ([*words, f"runs_dir={tmp_path / name}"] for name in ("whole", "killed"))
     assert train(whole) == 0
-    command = [sys.executable, str(ROOT / "train.py"), *killed, "checkpoint.every_minutes=0"]
     folder = tmp_path / "killed"
-    for minimum in (1, 100, 200):
-        process = subprocess.Popen(command, cwd=ROOT)
+    for minimum in (1, 40, 80):
+        process = FORKS.Process(target=train, args=([*killed, "checkpoint.every_minutes=0"],))
+        process.start()
         deadline = time.monotonic() + 240
         while updates_saved(folder) < minimum:
-            assert process.poll() is None
+            assert process.is_alive()
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.kill()
-        process.wait()
+        process.join()
     assert train([*killed, "checkpoint.every_minutes=5"]) == 0
     first, second = config.load(whole), config.load(killed)
     assert metrics(first) == metrics(second)

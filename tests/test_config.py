@@ -118,3 +118,11 @@ def test_a_sweep_is_every_combination():
 def test_every_experiment_composes(file):
     run = config.load([f"experiment={file.stem}"])
     assert run.config.name == file.stem
+
+
+def test_the_task_that_an_experiment_names_brings_its_preset():
+    run = config.load(["experiment=blocks_sparse"])
+    assert run.config.env.task != run.env.config().task
+    assert run.config.method.rl.frames == run.method.presets["blocks/sparse11"]["rl.frames"]
+    told = config.load(["experiment=blocks_sparse", "env.task=dense11"])
+    assert told.config.method.rl.frames == run.method.presets["blocks"]["rl.frames"]

@@ -74,15 +74,17 @@ def test_what_was_renamed_or_is_older_is_not_taken_for_another_run(runs, tmp_pat
         config.restore(copy)
 
 
-def test_a_run_that_is_older_than_an_option_which_may_change_is_restored(runs, tmp_path):
+@pytest.mark.parametrize(("option", "tasks"), [("system_metrics", 2), ("tasks", None)])
+def test_a_run_that_is_older_than_an_option_which_may_change_or_be_null_is_restored(runs, tmp_path, option, tasks):
     run = run_of(runs, "spirl")
     copy = tmp_path / run.directory.relative_to(runs)
     copy.mkdir(parents=True)
     lines = (run.directory / "config.yaml").read_text().splitlines(True)
-    (copy / "config.yaml").write_text("".join(line for line in lines if "system_metrics" not in line))
+    (copy / "config.yaml").write_text("".join(line for line in lines if f"  {option}:" not in line))
     assert len((copy / "config.yaml").read_text().splitlines()) == len(lines) - 1
     restored = config.restore(copy).config
     assert restored.logging == run.config.logging
+    assert restored.evaluation == dataclasses.replace(run.config.evaluation, tasks=tasks)
     assert restored.method == run.config.method
 
 

@@ -34,6 +34,18 @@ def test_phases_of_one_task_run_in_each_of_those_to_test_on():
     assert [parts.phase_of(name) for name in names(TASKS)] == ["skills", "meta", "rl", "rl", "adapt", "adapt"]
 
 
+@pytest.mark.parametrize(("wanted", "names"), [("1", ["near"]), ("2", ["near", "far"]), ("null", ["near", "far"])])
+def test_a_run_is_tested_on_as_many_tasks_as_are_wanted(wanted, names):
+    def made(method):
+        words = [f"method={method}", *WORDS[1:], "env.task=both", f"evaluation.tasks={wanted}"]
+        return Pipeline(config.load(words))
+
+    assert [part.name for part in made("sac").parts] == [f"rl/{name}" for name in names]
+    pipeline = made("pearl")
+    adapting = pipeline.module(*pipeline.parts).context.env.tasks
+    assert adapting == TaskDistribution(("near", "far"), tuple(names))
+
+
 def test_only_a_phase_of_many_tasks_can_be_told_to_run_in_each():
     with pytest.raises(ValueError, match="phase rl: per_task is for data='tasks', not 'online'"):
         Phase("rl", "m:C", "online", "policy", per_task=True)

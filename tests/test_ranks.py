@@ -102,7 +102,7 @@ def test_weights_are_equal_on_all_ranks_and_data_are_not(tmp_path):
 
 
 def test_a_killed_rank_ends_the_job_which_then_goes_on(tmp_path):
-    words = ["method=reward_weighted", "env=target", "logging=csv", "method.policy.frames=1500", *TWO]
+    words = ["method=reward_weighted", "env=target", "logging=csv", "method.policy.frames=800", *TWO]
     words += ["evaluation.episodes=2", "evaluation.interim_episodes=1", f"runs_dir={tmp_path}"]
     command = [sys.executable, str(ROOT / "train.py"), *words, "checkpoint.every_minutes=0", "logging.progress=false"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)

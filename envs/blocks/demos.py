@@ -17,8 +17,8 @@ from envs.blocks.config import BlocksConfig, DemoConfig
 from envs.blocks.env import BlocksEnv
 from envs.blocks.script import Script
 from envs.blocks.tasks import BlocksTask
+from lightning_skills.data.attempts import successes
 from lightning_skills.data.workers import in_order
-from lightning_skills.errors import InputError
 
 Array = np.ndarray
 Trajectory = dict[str, Array]
@@ -35,8 +35,8 @@ SPACING = 0.12
 """Between the blocks on the table, at least."""
 MARGIN = 0.1
 """Of the table's edge that stays free."""
-GIVE_UP = 100
-"""Attempts in a row that may fail."""
+HINT = "give more env.data.max_steps, less env.data.action_noise or fewer env.data.stacks"
+"""For demonstrations that fail."""
 
 
 def recipe(config: BlocksConfig) -> dict[str, Any]:
@@ -73,20 +73,11 @@ def generate(config: BlocksConfig) -> Iterator[Mapping[str, Array]]:
     Raises:
         InputError: if too many attempts in a row fail.
     """
-    made, dropped = 0, 0
-    for attempt in itertools.chain.from_iterable(in_order(partial(_chunk, config), config.data.workers)):
-        if attempt is None:
-            dropped += 1
-            if dropped == GIVE_UP:
-                raise InputError(
-                    f"{GIVE_UP} demonstrations of blocks in a row failed; give more env.data.max_steps, "
-                    "less env.data.action_noise or fewer env.data.stacks"
-                )
-            continue
-        yield {**attempt, "episode/dropped": np.array(dropped)}
-        made, dropped = made + 1, 0
-        if made == config.data.trajectories:
-            return
+    attempts = itertools.chain.from_iterable(in_order(partial(_chunk, config), config.data.workers))
+    kept = successes(attempts, lambda attempt: attempt is None, HINT)
+    for attempt, dropped in itertools.islice(kept, config.data.trajectories):
+        assert attempt is not None
+        yield {**attempt, "episode/dropped": np.array(len(dropped))}
 
 
 def _chunk(config: BlocksConfig, index: int) -> list[Trajectory | None]:

@@ -24,8 +24,8 @@ from envs.kitchen.config import KitchenConfig
 from envs.kitchen.env import ROBOT, KitchenEnv
 from envs.kitchen.scripts import SCRIPTS, Hand, Script, between
 from envs.kitchen.tasks import LETTERS, SUBTASKS, KitchenTask
+from lightning_skills.data.attempts import successes
 from lightning_skills.data.workers import in_order
-from lightning_skills.errors import InputError
 
 Array = np.ndarray
 Trajectory = dict[str, Array]
@@ -36,8 +36,8 @@ WORLDS = 16
 """Demonstrations that are made at once in a process."""
 CHUNK = 48
 """Demonstrations that are handed to a process at a time."""
-HOPELESS = 100
-"""So many dropped ones in a row are an error."""
+HINT = "give more env.data.max_steps, less env.data.action_noise or less env.data.jitter"
+"""For demonstrations that fail."""
 NAMES = tuple(SUBTASKS)
 
 
@@ -71,29 +71,10 @@ def generate(config: KitchenConfig) -> Iterator[Mapping[str, Array]]:
     Raises:
         InputError: if there is no such task, gymnasium-robotics is not installed, or no demonstration succeeds.
     """
-    kept = map(_with_dropped, _kept(_in_order(config), config.data.max_steps))
-    yield from itertools.islice(kept, config.data.trajectories)
-
-
-def _kept(made: Iterator["Attempt"], max_steps: int) -> Iterator[tuple["Attempt", list[str]]]:
-    """Those that got all done, each with where those before it, since the last one kept, got stuck."""
-    dropped: list[str] = []
-    for attempt in made:
-        if attempt.undone is None:
-            yield attempt, dropped
-            dropped = []
-        else:
-            dropped.append(attempt.undone)
-        if len(dropped) == HOPELESS:
-            raise InputError(
-                f"no kitchen demonstration of {HOPELESS} in a row was done within env.data.max_steps={max_steps}; "
-                f"give more steps, less env.data.action_noise or less env.data.jitter"
-            )
-
-
-def _with_dropped(kept: tuple["Attempt", list[str]]) -> Trajectory:
-    attempt, dropped = kept
-    return {**attempt.trajectory(), "episode/dropped": np.array([dropped.count(name) for name in NAMES])}
+    kept = successes(_in_order(config), lambda attempt: attempt.undone is not None, HINT)
+    for attempt, dropped in itertools.islice(kept, config.data.trajectories):
+        undone = [each.undone for each in dropped]
+        yield {**attempt.trajectory(), "episode/dropped": np.array([undone.count(name) for name in NAMES])}
 
 
 def summary(arrays: Mapping[str, Array]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,10 @@ class TaskDistribution:
     def test_indices(self) -> tuple[int, ...]:
         """Of the tasks to test on."""
         return tuple(range(len(self.train), len(self)))
+
+    def tested(self, count: int | None) -> "TaskDistribution":
+        """The same with the first so many tasks to test on; None: with all."""
+        return replace(self, test=self.test[:count])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Trajectories that were recorded elsewhere: what their readers hand over, checked and written in our format."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +11,7 @@ import numpy as np
 from lightning_skills.data import trajectories
 from lightning_skills.data.trajectories import Dataset, Trajectory
 from lightning_skills.errors import InputError
-
-OPTIONS = "observation=KEY,KEY, horizon=ROWS and action_scale=NUMBER"
+from lightning_skills.words import read_options
 
 
 @dataclass(frozen=True)
@@ -53,24 +52,23 @@ def parse(words: Sequence[str]) -> ImportOptions:
     Raises:
         InputError: if an option is unknown or its value cannot be read.
     """
-    options: dict[str, Any] = {}
-    for word in words:
-        key, _, value = word.partition("=")
+    read: dict[str, Any] = {}
+    for key, value in read_options(words, READERS).items():
         try:
-            match key:
-                case "observation":
-                    options[key] = tuple(part for part in value.split(",") if part)
-                case "horizon":
-                    options[key] = int(value)
-                case "action_scale":
-                    options[key] = float(value)
-                case _:
-                    raise InputError(f"unknown option {word!r}; there are {OPTIONS}")
+            read[key] = READERS[key](value)
         except ValueError:
             raise InputError(f"option {key!r} must be a number, not {value!r}") from None
-        if key != "observation" and not 0 < options[key] < np.inf:
+        if key != "observation" and not 0 < read[key] < np.inf:
             raise InputError(f"option {key!r} must be above 0 and finite, not {value}")
-    return ImportOptions(**options)
+    return ImportOptions(**read)
+
+
+def _keys(value: str) -> tuple[str, ...]:
+    return tuple(filter(None, value.split(",")))
+
+
+READERS: Mapping[str, Callable[[str], Any]] = {"observation": _keys, "horizon": int, "action_scale": float}
+"""The options, and what makes their values of words."""
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from lightning_skills.data import trajectories
 from lightning_skills.data.importing import ImportOptions, Recording, check_vectors, column, one_line
 from lightning_skills.data.trajectories import Dataset, Trajectory
 from lightning_skills.errors import InputError
+from lightning_skills.words import env_options, read_options
 
 if TYPE_CHECKING:
     import gymnasium
@@ -153,15 +154,15 @@ def make_env(words: Sequence[str]) -> "gymnasium.Env | None":
     import gymnasium
     from omegaconf import OmegaConf
 
-    if not words:
+    arguments, others = env_options(words)
+    name = read_options(others, ["env"]).get("env")
+    if name is None and arguments:
+        raise InputError(f"{arguments[0]} is of no env; give env=ID too")
+    if name is None:
         return None
-    names = [word.removeprefix("env=") for word in words if word.startswith("env=")]
-    arguments = [word.removeprefix("env.") for word in words if word.startswith("env.")]
-    if len(names) != 1 or len(arguments) != len(words) - 1:
-        raise InputError(f"cannot read {' '.join(words)!r}; the options are env=ID and env.<argument>=VALUE")
-    with one_line(f"gymnasium cannot make the env {names[0]!r}; write module:ID if a module registers it"):
-        options: Any = OmegaConf.to_container(OmegaConf.from_dotlist(arguments))
-        return gymnasium.make(names[0], **options)
+    with one_line(f"gymnasium cannot make the env {name!r}; write module:ID if a module registers it"):
+        named: Any = OmegaConf.to_container(OmegaConf.from_dotlist([word.removeprefix("env.") for word in arguments]))
+        return gymnasium.make(name, **named)
 
 
 def export(dataset: Dataset, dataset_id: str, env: "gymnasium.Env | None" = None) -> "MinariDataset":

@@ -71,10 +71,11 @@ def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool =
         seed: Of the worlds and of the policy's sampling.
         explore: Whether the policy may sample, where the module's protocol does.
     """
+    tasks = module.context.env.tasks
+    assert tasks is not None
     plan = [replace(stage, explore=stage.explore and explore) for stage in module.adaptation()]
     worlds = min(max(len(stage.tasks) * stage.episodes for stage in plan), MAX_WORLDS)
     env = make_env(np.random.SeedSequence(seed).generate_state(worlds).tolist())
-    assert env.info.tasks is not None
     with evaluating(module, seed):
         acting = TaskActing(module, env)
         stages = [_run(acting, stage) for stage in plan]
@@ -85,7 +86,7 @@ def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool =
         success=np.array([episode.success for episode in last]),
         frames=np.array([episode.frames for episode in last]),
         trajectories=[episode.states for episode in last],
-        tasks=env.info.tasks.test,
+        tasks=tasks.test,
         curves=np.array([[episode.reward for stage in each for episode in stage] for each in per_task]),
         first=plan[0].episodes,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lightning_skills.errors import InputError
 from lightning_skills.limits import at_least, one_of, positive, within
+from lightning_skills.plugins import Overrides
 
 DECODERS = ("closed_loop", "open_loop", "conditioned")
 
@@ -93,3 +94,13 @@ class SkillRLOptions:
     def __post_init__(self) -> None:
         if self.regulariser == "prior" and self.target_divergence is None:
             raise InputError("regulariser=prior needs a target_divergence")
+
+
+TINY_PRETRAINING: Overrides = {"updates": 4, "batch_size": 16, "width": 16}
+TINY_SKILLS: Overrides = {**TINY_PRETRAINING, "prior_layers": 1, "decoder_layers": 1}
+"""Of :class:`SkillPretrainOptions`, for ``debug=smoke``; so are the others of their phases."""
+TINY_ACTION_PRIOR: Overrides = {**TINY_PRETRAINING, "layers": 1}
+TINY_NETWORKS: Overrides = {"policy_layers": 1, "policy_width": 16, "critic_layers": 1, "critic_width": 16}
+TINY_SKILL_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 4, "frames": 120}
+TINY_ACTION_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 16, "frames": 40}
+"""Where an action of the policy is a primitive one."""

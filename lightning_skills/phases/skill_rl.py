@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
@@ -185,16 +185,23 @@ class SkillRLModule(PhaseModule):
         return {**first, "act_random": "random actions" if self.flat else "uniform skills"}
 
     def annotate(self, transitions: TensorDict) -> TensorDict:
-        """Add mean and log std of the frozen prior at both states, if it regularises."""
-        if self._frozen_prior is None:
-            return transitions
+        """Add mean and log std of the frozen prior at both states, if it regularises; drop scenes that nobody looks at.
+
+        The policy alone looks at them again.
+        """
+        if self._frozen_prior is not None:
+            self._add_prior(transitions, self._frozen_prior)
+        if self.renderer is not None and self._policy_renderer is None:
+            return transitions.exclude(SCENE, ("next", SCENE))
+        return transitions
+
+    def _add_prior(self, transitions: TensorDict, frozen_prior: Callable[[Tensor], Tensor]) -> None:
         both = seen(transitions if self._prior_renderer is None else transitions.to(self.device), self._prior_renderer)
-        prior = Gaussian.from_output(self._frozen_prior(both).cpu())
+        prior = Gaussian.from_output(frozen_prior(both).cpu())
         for part, mean, log_std in zip(
             (transitions, transitions["next"]), prior.mean.chunk(2), prior.log_std.chunk(2), strict=True
         ):
             part.set("prior_mean", mean).set("prior_log_std", log_std)
-        return transitions
 
     def step_policy(self) -> StepPolicy:
         """Policy and closed-loop decoder on states; a flat policy on states.

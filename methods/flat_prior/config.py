@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from lightning_skills.phases.options import ActionPriorOptions, SkillRLOptions
-from lightning_skills.plugins import Overrides
+from lightning_skills.phases.options import TINY_ACTION_PRIOR, TINY_ACTION_RL, ActionPriorOptions, SkillRLOptions
+from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,4 @@ PRESETS: dict[str, Overrides] = {
     },
 }
 
-SMOKE: Overrides = {
-    "prior.updates": 4,
-    "prior.batch_size": 16,
-    "prior.width": 16,
-    "prior.layers": 1,
-    "rl.critic_layers": 1,
-    "rl.critic_width": 16,
-    "rl.batch_size": 16,
-    "rl.warmup": 16,
-    "rl.frames": 40,
-}
+SMOKE: Overrides = {**of_phase("prior", TINY_ACTION_PRIOR), **of_phase("rl", TINY_ACTION_RL)}

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from lightning_skills.phases.options import SkillRLOptions
-from lightning_skills.plugins import Overrides
+from lightning_skills.phases.options import TINY_ACTION_RL, SkillRLOptions
+from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,4 @@ PRESETS: dict[str, Overrides] = {
     "kitchen": {"rl.policy_layers": 5, "rl.capacity": 100_000, "rl.frames": 1_300_000},
 }
 
-SMOKE: Overrides = {
-    "rl.policy_width": 16,
-    "rl.critic_layers": 1,
-    "rl.critic_width": 16,
-    "rl.batch_size": 16,
-    "rl.warmup": 16,
-    "rl.frames": 40,
-}
+SMOKE: Overrides = of_phase("rl", TINY_ACTION_RL)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
-from lightning_skills.phases.options import SkillPretrainOptions
-from lightning_skills.plugins import Overrides
+from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions
+from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,7 @@ PRESETS: dict[str, Overrides] = {
 }
 
 SMOKE: Overrides = {
-    "skills.updates": 4,
-    "skills.batch_size": 16,
-    "skills.width": 16,
-    "skills.prior_layers": 1,
-    "skills.decoder_layers": 1,
+    **of_phase("skills", TINY_SKILLS),
     "meta.encoder_width": 8,
     "meta.layers": 1,
     "meta.width": 16,

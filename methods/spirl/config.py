@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
-from lightning_skills.plugins import Overrides
+from lightning_skills.phases.options import TINY_SKILL_RL, TINY_SKILLS, SkillPretrainOptions, SkillRLOptions
+from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,4 @@ PRESETS: dict[str, Overrides] = {
     },
 }
 
-SMOKE: Overrides = {
-    "skills.updates": 4,
-    "skills.batch_size": 16,
-    "skills.width": 16,
-    "skills.prior_layers": 1,
-    "skills.decoder_layers": 1,
-    "rl.critic_layers": 1,
-    "rl.critic_width": 16,
-    "rl.batch_size": 16,
-    "rl.warmup": 4,
-    "rl.frames": 120,
-}
+SMOKE: Overrides = {**of_phase("skills", TINY_SKILLS), **of_phase("rl", TINY_SKILL_RL)}

@@ -178,7 +178,9 @@ def test_nothing_marks_an_end(arrays, bring):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("horizn=3", "unknown option 'horizn=3'; there are observation=KEY,KEY, horizon=ROWS and action_scale=NUMBER"),
+        ("horizn=3", "unknown option 'horizn'; there is horizon"),
+        ("frames=3", "unknown option 'frames'; there is observation, horizon, action_scale"),
+        ("horizon", "cannot read 'horizon'; options are written key=value"),
         ("horizon=three", "option 'horizon' must be a number, not 'three'"),
         ("horizon=0", "option 'horizon' must be above 0"),
         ("action_scale=nan", "option 'action_scale' must be above 0 and finite"),

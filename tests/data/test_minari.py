@@ -421,8 +421,9 @@ def test_existing_ids_stay(ours, send, root):
         ("minari:our/maze-v0", [MAZE, "env.task=nothing"], "unknown maze task"),
         ("minari:our/maze-v0", ["env=Pendulum-v1"], "observation has width [4], that of the env is [3]"),
         ("minari:our/maze-v0", ["env=CartPole-v1"], "action has width [2], that of the env is []"),
-        ("minari:our/maze-v0", [MAZE, "task=spirl40"], "the options are env=ID and env.<argument>=VALUE"),
-        ("minari:our/maze-v0", ["task=small20", "env.task=spirl40"], "the options are env=ID and env.<argument>=VALUE"),
+        ("minari:our/maze-v0", [MAZE, "task=spirl40"], "unknown option 'task'; there is env"),
+        ("minari:our/maze-v0", ["Maze-v1"], "cannot read 'Maze-v1'; options are written key=value"),
+        ("minari:our/maze-v0", ["env.task=spirl40"], "env.task=spirl40 is of no env; give env=ID too"),
     ],
 )
 def test_bad_exports(ours, send, root, target, words, message):

@@ -188,6 +188,17 @@ def test_the_prior_is_annotated_at_both_ends():
     assert module.update(batch)["divergence"].item() == pytest.approx(0, abs=1e-6)
 
 
+def test_scenes_are_stored_for_a_policy_that_sees_them_alone():
+    scratch = dataclasses.replace(rl.SPIRL, policy="scratch")
+    entropy = dataclasses.replace(scratch, regulariser="entropy")
+    for options, stored in ((rl.SPIRL, True), (scratch, False), (entropy, False)):
+        batch = rl.transitions(module := actor_critic(options))
+        keys = set(batch.keys(include_nested=True))
+        assert keys & {"scene", ("next", "scene")} == ({"scene", ("next", "scene")} if stored else set())
+        assert ("prior_mean" in keys) == (options.regulariser == "prior")
+        assert module.update(batch)["critic_loss"] > 0
+
+
 def test_one_update_takes_the_gradients_of_the_formulas(monkeypatch):
     monkeypatch.setattr(torch, "randn_like", lambda x: torch.linspace(-0.5, 0.8, x.shape[-1]).expand_as(x))
     module = actor_critic()

@@ -9,6 +9,7 @@ from envs.blocks import demos, geometry
 from envs.blocks.config import BlocksConfig, DemoConfig
 from envs.blocks.env import BlocksEnv
 from envs.blocks.tasks import BlocksTask
+from lightning_skills.data import attempts
 from lightning_skills.errors import InputError
 
 CONFIG = BlocksConfig(data=DemoConfig(trajectories=40))
@@ -170,8 +171,8 @@ def test_action_noise_is_recorded(made):
 
 
 def test_demonstrations_that_cannot_succeed_are_an_error_and_no_endless_loop(monkeypatch):
-    monkeypatch.setattr(demos, "GIVE_UP", 6)
-    with pytest.raises(InputError, match=r"6 demonstrations .* in a row failed; give more env\.data\.max_steps"):
+    monkeypatch.setattr(attempts, "GIVE_UP", 6)
+    with pytest.raises(InputError, match=r"6 demonstrations in a row failed; give more env\.data\.max_steps"):
         list(demos.generate(with_data(trajectories=4, max_steps=10)))
 
 

@@ -93,6 +93,11 @@ def test_names_select_a_task_or_a_distribution(made):
     one, several = made("cheetah-vel-17"), made("cheetah-vel")
     assert one.info.tasks is None
     assert several.info.tasks == DISTRIBUTIONS["cheetah-vel"]
+    with pytest.raises(InputError) as refused:
+        made("zzz")
+    first, *_, last = TASKS
+    assert str(refused.value).startswith(f"unknown locomotion task 'zzz'; there are {first}, ")
+    assert str(refused.value).endswith(f", ..., {last}")
     with pytest.raises(InputError, match="unknown locomotion task 'cheetah-vel-130'; did you mean"):
         made("cheetah-vel-130")
     for task in ("cheetah-vel-17", "cheetah-vel"):

@@ -1,0 +1,61 @@
+"""What the commands beside training read from their words: ``key=value`` options, and places."""
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from lightning_skills.errors import InputError
+
+
+def read_options(words: Sequence[str], known: Collection[str]) -> dict[str, str]:
+    """The values of ``key=value`` words; of a key that is there twice, the last.
+
+    Raises:
+        InputError: if a word is none, or its key is not known (names the closest).
+    """
+    values = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"cannot read {word!r}; options are written key=value")
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1) or known
+            raise InputError(f"unknown option {key!r}; there is {', '.join(close)}")
+        values[key] = value
+    return values
+
+
+def options_and_places(words: Sequence[str], defaults: Mapping[str, str]) -> tuple[dict[str, str], list[Path]]:
+    """Split words into options, laid over their defaults, and the paths that a command is given.
+
+    Raises:
+        InputError: if an option is unknown (names the closest), or there is no path.
+    """
+    places = [word for word in words if _is_place(word, defaults)]
+    given = read_options([word for word in words if word not in places], defaults)
+    if not places:
+        raise InputError("give runs, or folders that hold some")
+    return {**defaults, **given}, [Path(place) for place in places]
+
+
+def _is_place(word: str, known: Collection[str]) -> bool:
+    """Whatever is no option, and folders with an equals sign in their names."""
+    key, equals, _ = word.partition("=")
+    return not equals or (key not in known and Path(word).exists())
+
+
+def env_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words ``env.KEY=value``, and the others."""
+    of_env = [word for word in words if word.startswith("env.")]
+    return of_env, [word for word in words if word not in of_env]
+
+
+def one_place(places: Sequence[Path]) -> str:
+    """The only one of the places that a command is given.
+
+    Raises:
+        InputError: if there are several.
+    """
+    if len(places) > 1:
+        raise InputError(f"one run at a time, not {', '.join(map(str, places))}")
+    return str(places[0])
