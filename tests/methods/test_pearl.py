@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from lightning_skills.data.batch_env import EnvInfo, TaskDistribution
 from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.losses import pearl as losses
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.phases.base import CollectEpisodes, PhaseContext, UpdateTasks
-from methods.pearl import losses
-from methods.pearl.config import PearlOptions
-from methods.pearl.module import PearlModule
+from lightning_skills.phases.options import PearlOptions
+from lightning_skills.phases.pearl import PearlModule
 from tests.methods.written_out import assert_close, descend, descent, plain
 
 STATES, ACTIONS, TASKS, BATCH, CONTEXT = 3, 2, 4, 5, 6
@@ -65,12 +65,13 @@ def test_losses_are_the_formulas():
     per_task = (0.5 * (std**2 + mean**2 - 1) - np.log(std)).sum(1)
     np.testing.assert_allclose(kl, 0.1 * per_task.sum())
     np.testing.assert_allclose(metrics["kl"], per_task.mean())
-    loss, _ = losses.value_loss(*(torch.from_numpy(each) for each in (value, critics, log_prob)))
-    np.testing.assert_allclose(loss, ((value - (critics - log_prob)) ** 2).mean())
+    loss, _ = losses.value_loss(*(torch.from_numpy(each) for each in (value, critics, log_prob)), alpha=0.3)
+    np.testing.assert_allclose(loss, ((value - (critics - 0.3 * log_prob)) ** 2).mean())
     policy = Gaussian(*(torch.from_numpy(rng.normal(size=(TASKS, BATCH, ACTIONS))) for _ in range(2)))
-    loss, _ = losses.policy_loss(policy, torch.from_numpy(critics), torch.from_numpy(log_prob), penalty=1e-3)
+    given = (policy, torch.from_numpy(critics), torch.from_numpy(log_prob))
+    loss, _ = losses.policy_loss(*given, alpha=0.3, penalty=1e-3)
     penalty = 1e-3 * ((policy.mean.numpy() ** 2).mean() + (policy.log_std.numpy() ** 2).mean())
-    np.testing.assert_allclose(loss, (log_prob - critics).mean() + penalty)
+    np.testing.assert_allclose(loss, (0.3 * log_prob - critics).mean() + penalty)
 
 
 def written_out(module, data):
