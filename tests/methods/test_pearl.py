@@ -82,6 +82,9 @@ def written_out(module, data):
     )
     critics = copy.deepcopy(module.critics)
     steps = descent({"encoder": encoder, "policy": policy, "value": value, "critics": critics}, LR)
+    learned = options.initial_alpha is not None
+    alpha = copy.deepcopy(module.alpha)
+    weight = functional.softplus(alpha.parameter).detach() if learned else 1.0
     now, context = data["transitions"], data["context_0"]
     seen = torch.cat([context["observation"], context["action"].tanh(), context["next", "reward"]], -1)
     mean, spread = plain(encoder.factors, seen).chunk(2, -1)
@@ -105,25 +108,30 @@ def written_out(module, data):
     u = mean + normal.stddev * torch.randn_like(mean)
     log_prob = (normal.log_prob(u) - torch.log(1 - u.tanh() ** 2)).sum(-1, keepdim=True)
     smallest = torch.minimum(*(plain(critic, torch.cat([known, u.tanh()], -1)) for critic in critics))
-    functional.mse_loss(plain(value, known), (smallest - log_prob).detach()).backward()
+    functional.mse_loss(plain(value, known), (smallest - weight * log_prob).detach()).backward()
     steps["value"].step()
     with torch.no_grad():
         for follower, leader in zip(target.parameters(), value.parameters(), strict=True):
             follower += options.tau * (leader - follower)
     steps["policy"].zero_grad()
     penalty = (mean**2).mean() + (log_std.clamp(-20, 2) ** 2).mean()
-    ((log_prob - smallest).mean() + options.output_penalty * penalty).backward()
+    ((weight * log_prob - smallest).mean() + options.output_penalty * penalty).backward()
     steps["policy"].step()
-    return {"encoder": encoder, "policy": policy, "value": value, "target_value": target, "critics": critics}
+    with torch.no_grad():
+        if learned:  # towards an entropy of -dim(A)
+            alpha.parameter -= LR * torch.sigmoid(alpha.parameter) * (ACTIONS - log_prob.mean())
+    networks = {"encoder": encoder, "policy": policy, "value": value, "target_value": target, "critics": critics}
+    return networks | {"alpha": alpha}
 
 
-def test_an_update_is_the_authors():
-    module, data = made().double(), batch().to(torch.float64)
+@pytest.mark.parametrize("options", [{}, {"reward_scale": 1.0, "initial_alpha": 0.4}])
+def test_an_update_is_the_authors_also_where_the_weight_of_the_entropy_is_learned(options):
+    module, data = made(**options).double(), batch().to(torch.float64)
     data["transitions", "next", "terminated"] = data["transitions", "next", "terminated"].bool()
     torch.manual_seed(5)
     expected = written_out(module, data)
     torch.manual_seed(5)
-    descend(module, ("critic_optimizer", "actor_optimizer"), LR)
+    descend(module, ("critic_optimizer", "actor_optimizer", *["alpha_optimizer"] * bool(options)), LR)
     module.update(data)
     assert_close(module, expected)
 
