@@ -77,6 +77,7 @@ class SkillRLOptions:
     kl_estimator: str = one_of(("analytic", "sampled"), "analytic")
     initial_alpha: float = positive(1.0)  # code
     lr: float = positive(3e-4)  # Adam, for policy, critics and alpha (paper, app. C)
+    alpha_lr: float | None = positive(None)  # Adam, for alpha; None: as all others (SiMPL's kitchen 3e-3)
     discount: float = within(0, 1, 0.99)  # per high-level step (code)
     tau: float = within(0, 1, 5e-3)  # of the target critics (paper, app. C)
     batch_size: int = at_least(1, 256)  # paper, app. C

@@ -27,7 +27,11 @@ class PearlFtConfig:
             initial_alpha=0.1,  # paper
             meta_batch=20,  # paper
             batch_size=1024,
-            frames=160_000_000,  # SiMPL's
+            initial_steps=20_000,  # PEARL's code has as many episodes, ten
+            prior_steps=4_000,  # two
+            extra_steps=6_000,  # three
+            frames=26_000_000,  # 500 rounds, as PEARL's code
+            capacity=20_000_000,
             exploration_episodes=20,  # paper
         )
     )
@@ -37,7 +41,11 @@ class PearlFtConfig:
 PRESETS: dict[str, Overrides] = {
     "kitchen": {
         "meta.batch_size": 256,
-        "meta.frames": 6_700_000,
+        "meta.initial_steps": 2_800,
+        "meta.prior_steps": 560,
+        "meta.extra_steps": 840,
+        "meta.frames": 6_700_000,  # SiMPL's, 950 rounds
+        "meta.capacity": 6_000_000,
         "adapt.batch_size": 1024,
         "adapt.reuse": 1024.0,
         "adapt.frames": 280_000,
