@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
@@ -17,7 +17,7 @@ from lightning_skills.nets.mlp_stack import MLPStack
 from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
-from lightning_skills.phases.skill_agent import SkillAgent, aim, follow, judge, propose
+from lightning_skills.phases.skill_agent import Network, SkillAgent, aim, follow, judge, propose
 from methods.mtrl.config import MtrlOptions, MtrlSizes
 from methods.mtrl.losses import distillation_loss
 
@@ -122,7 +122,7 @@ class MtrlModule(SkillAgent):
         alpha, experts = self.alpha()[tasks], self.experts.of(tasks)
         skill, divergence, next_skill, next_divergence = propose(experts, transitions, nothing)
         target = aim(
-            [critic.of(tasks) for critic in self.target_critics],
+            _of(self.target_critics, tasks),
             transitions["next"],
             nothing,
             next_skill,
@@ -131,12 +131,10 @@ class MtrlModule(SkillAgent):
             options.divergence_clip,
             options.discount,
         )
-        critics = [critic.of(tasks) for critic in self.critics]
-        values = judge(critics, transitions, nothing, transitions["action"])
+        values = judge(_of(self.critics, tasks), transitions, nothing, transitions["action"])
         critic, metrics = critic_loss(values.flatten(0, 1), target.flatten())
         self.step(self.critic_optimizer, critic)
-        critics = [critic.of(tasks) for critic in self.critics]
-        values = judge(critics, transitions, nothing, skill, learning=0)
+        values = judge(_of(self.critics, tasks), transitions, nothing, skill, learning=0)
         weight = alpha.expand_as(divergence).flatten()
         actor, of_actor = actor_loss(values.flatten(0, 1), divergence.flatten(), weight)
         self.step(self.actor_optimizer, actor)
@@ -153,3 +151,7 @@ class MtrlModule(SkillAgent):
         loss, metrics = distillation_loss(experts, corrected(prior, self.policy(seen)))
         self.step(self.shared_optimizer, loss)
         return metrics
+
+
+def _of(critics: nn.ModuleList, tasks: Tensor) -> list[Network]:
+    return [cast(MLPStack, critic).of(tasks) for critic in critics]
