@@ -85,6 +85,6 @@ SMOKE: Overrides = {
     "meta.frames": 100,
     "meta.evaluation_episodes": 1,
     "adapt.batch_size": 4,
-    "adapt.reuse": 4.0,
-    "adapt.frames": 300,
+    "adapt.reuse": 1.0,
+    "adapt.frames": 200,
 }
