@@ -2,14 +2,19 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+<<<<<<< HEAD
 from lightning_skills import tables
 from lightning_skills.command import Tolerance
+=======
+from lightning_skills import tables, unseen
+from lightning_skills.command import Tolerance, options_and_places
+>>>>>>> metabase
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.statistics import MIN_SEEDS, describe_curves
 from lightning_skills.groups import Group, group_runs
@@ -32,6 +37,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#3
 DASHES: tuple[Literal["solid", "dashed", "dotted"], ...] = ("solid", "dashed", "dotted")
 """For more groups than colours."""
 
+ANONYMOUS = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+"""Without date and version, the same runs give the same file."""
 Style = tuple[str, Literal["solid", "dashed", "dotted"]]
 
 
@@ -59,6 +66,8 @@ def compare(
 ) -> str:
     """Write ``report.html``, ``curves.png``, ``curves.svg``, ``table.md`` and ``table.csv``.
 
+    Where runs have learned target tasks, ``unseen.png`` and ``unseen.svg`` too.
+
     Args:
         runs: What to compare.
         out: Folder of the report, made if it is not there.
@@ -84,12 +93,19 @@ def compare(
         with new_figure(*_size(drawn, keys), out / "curves.png") as figure:
             draw(figure, drawn, keys)
             figure.savefig(out / "curves.png")
-            # Without date and version, the same runs give the same file.
-            figure.savefig(out / "curves.svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-        (out / "report.html").write_text(page(groups, (out / "curves.svg").read_text(), made_by))
+            figure.savefig(out / "curves.svg", metadata=ANONYMOUS)
+        learners = [group for group in groups if unseen.curves(group)]
+        if learners:
+            with new_figure(*_size(learners, ["return"]), out / "unseen.png") as figure:
+                draw_unseen(figure, learners)
+                figure.savefig(out / "unseen.png")
+                figure.savefig(out / "unseen.svg", metadata=ANONYMOUS)
+        svgs = [(out / f"{name}.svg").read_text() for name in ("curves", *["unseen"] * bool(learners))]
+        (out / "report.html").write_text(page(groups, svgs[0], made_by, *svgs[1:]))
     except PermissionError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}") from None
-    names = ("report.html", "curves.png", "curves.svg", "table.md", "table.csv")
+    names = ["report.html", "curves.png", "curves.svg", "table.md", "table.csv"]
+    names += ["unseen.png", "unseen.svg"] if learners else []
     return "\n".join([table, "", *[f"look at  {out / name}" for name in names]])
 
 
@@ -104,6 +120,24 @@ def draw(figure: "Figure", groups: Sequence[Group], keys: Sequence[str]) -> None
         groups: What to compare; each has one of the metrics at least.
         keys: Columns of ``metrics.csv``.
     """
+    _draw_tasks(figure, groups, lambda block, members, styles: _draw_task(block, members, keys, styles))
+
+
+def draw_unseen(figure: "Figure", groups: Sequence[Group]) -> None:
+    """Draw the returns of training episodes in tasks to test on over their number, as :func:`draw` does.
+
+    Args:
+        figure: An empty one.
+        groups: Those of which there are such returns.
+    """
+    _draw_tasks(figure, groups, _draw_unseen)
+
+
+def _draw_tasks(
+    figure: "Figure",
+    groups: Sequence[Group],
+    draw_task: Callable[["SubFigure", Sequence[Group], Mapping[str, Style]], None],
+) -> None:
     from matplotlib.lines import Line2D
 
     names = list(dict.fromkeys(map(str, groups)))
@@ -113,7 +147,7 @@ def draw(figure: "Figure", groups: Sequence[Group], keys: Sequence[str]) -> None
     blocks = figure.subfigures(len(tasks), 1, squeeze=False)[:, 0]
     for block, (task, members) in zip(blocks, tasks.items(), strict=True):
         block.suptitle(task, x=0.012, ha="left", fontsize=12, fontweight="bold")
-        _draw_task(block, members, keys, styles)
+        draw_task(block, members, styles)
     handles = [Line2D([], [], color=colour, linestyle=dashes, linewidth=2) for colour, dashes in styles.values()]
     figure.legend(handles, names, loc="outside upper left", ncols=4, fontsize=9)
     figure.supxlabel(_caption(groups), x=0.012, ha="left", fontsize=7.5, color="#6b7380")
@@ -184,6 +218,15 @@ def _draw_task(block: "SubFigure", groups: Sequence[Group], keys: Sequence[str],
     last = max(axes.dataLim.x1 for axes in grid if axes.lines)
     for axes in grid:
         axes.set_xlim(-0.03 * last, 1.03 * last)
+
+
+def _draw_unseen(block: "SubFigure", groups: Sequence[Group], styles: Mapping[str, Style]) -> None:
+    axes = block.subplots()
+    for group in groups:
+        _draw_group(axes, unseen.curves(group), bool(group.unfinished), styles[str(group)])
+    axes.set_title("return by episode in tasks to test on")
+    axes.set_xlabel(f"episode (mean of {unseen.WINDOW} from it on)", fontsize=7.5)
+    scale_axes(axes, "return")
 
 
 def _draw_group(axes: "Axes", curves: Sequence[np.ndarray], unfinished: bool, style: Style) -> None:

@@ -16,7 +16,7 @@ class FusedAdam(torch.optim.Adam):
     The state is laid out as torch's, so that either loads what the other saved. Every parameter must have a gradient.
 
     Args:
-        params: Parameters.
+        params: Parameters, or groups of them as torch has them.
         lr: Learning rate.
         betas: Decay of both moments.
         eps: Added to the root of the second moment.
@@ -24,7 +24,7 @@ class FusedAdam(torch.optim.Adam):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Any],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

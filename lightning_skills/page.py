@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from lightning_skills import tables
+from lightning_skills import tables, unseen
 from lightning_skills.groups import Group
 from lightning_skills.report import html_table
 from lightning_skills.reproduce import commands
@@ -26,13 +26,14 @@ summary { cursor: pointer; }
 """
 
 
-def page(groups: Sequence[Group], curves: str, made_by: Sequence[str] = ()) -> str:
+def page(groups: Sequence[Group], curves: str, made_by: Sequence[str] = (), unseen_curves: str = "") -> str:
     """The page.
 
     Args:
         groups: What is compared.
         curves: Their learning curves, an SVG file.
         made_by: The command that makes the report; passwords in its URLs are left out.
+        unseen_curves: Those over episodes in tasks to test on, an SVG file; empty if there are none.
 
     Returns:
         The file.
@@ -45,10 +46,11 @@ def page(groups: Sequence[Group], curves: str, made_by: Sequence[str] = ()) -> s
         f"<h1>{html.escape(', '.join(dict.fromkeys(map(str, groups))))}</h1>",
         _text(f"{', '.join(tables.by_task(groups))}; {len(runs)} runs"),
         "<h2>Learning curves</h2>",
-        # What comes before the element names a file elsewhere.
-        curves[curves.index("<svg") :],
+        _picture(curves),
         "<h2>Final evaluations</h2>",
         *([_table(finals), _text(tables.FINAL_NOTE)] if finals else [_text("No run is finished yet.")]),
+        *(["<h2>Learning of tasks to test on</h2>", _picture(unseen_curves)] if unseen_curves else []),
+        *([_table(unseen.rows(groups)), _text(unseen.NOTE)] if unseen_curves else []),
         *(["<h2>Probability of improvement</h2>", _table(pairs), _text(tables.PAIRS_NOTE)] if pairs else []),
         *([_text(tables.NO_RESULT), _list(waiting)] if waiting else []),
         *([f"<details>\n<summary>Every run</summary>\n{_table(every)}\n</details>"] if every else []),
@@ -58,6 +60,11 @@ def page(groups: Sequence[Group], curves: str, made_by: Sequence[str] = ()) -> s
     head = f'<meta charset="utf-8">\n<title>Comparison of runs</title>\n<style>\n{STYLE}</style>'
     body = "\n".join(parts)
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+
+
+def _picture(svg: str) -> str:
+    """What comes before the element names a file elsewhere."""
+    return svg[svg.index("<svg") :]
 
 
 def _text(text: str) -> str:

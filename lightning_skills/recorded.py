@@ -32,12 +32,14 @@ class RecordedRun:
         options: The resolved config, dotted keys, plain values.
         rows: Rows of metrics, all with the same columns; none if the run has not come that far.
         summary: The final evaluation; None while the run is unfinished.
+        episodes: Rows of the training episodes; none of a run that is read from MLflow.
     """
 
     place: str
     options: Mapping[str, Any]
     rows: Sequence[Row]
     summary: Mapping[str, Any] | None
+    episodes: Sequence[Row] = ()
 
     @property
     def folder(self) -> Path:
@@ -208,7 +210,8 @@ def _read_run(folder: Path) -> RecordedRun | None:
     if not describes_run(options):
         return None
     rows = _whole_rows(folder / "metrics.csv")
-    return RecordedRun(str(folder), options, rows, summary if _is_final(summary, rows) else None)
+    final = summary if _is_final(summary, rows) else None
+    return RecordedRun(str(folder), options, rows, final, _whole_rows(folder / "episodes.csv"))
 
 
 def _is_final(summary: Mapping[str, Any] | None, rows: Sequence[Row]) -> bool:

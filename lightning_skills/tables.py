@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from lightning_skills import unseen
 from lightning_skills.evaluation.statistics import MIN_SEEDS, describe, probability_of_improvement
 from lightning_skills.groups import Group
 from lightning_skills.report import markdown_table
@@ -26,9 +27,12 @@ Row = dict[str, Any]
 def markdown(groups: Sequence[Group]) -> str:
     """Groups and pairs of groups in tables, and below them the runs that are not in there."""
     finals, pairs, waiting = final_rows(groups), improvements(groups), without_result(groups)
+    learners = unseen.rows(groups)
     parts = [f"{markdown_table(finals)}\n\n{FINAL_NOTE}" if finals else "No run is finished yet."]
     if pairs:
         parts.append(f"{markdown_table(pairs)}\n\n{PAIRS_NOTE}")
+    if learners:
+        parts.append(f"{markdown_table(learners)}\n\n{unseen.NOTE}")
     if waiting:
         parts.append("\n".join([NO_RESULT, "", *[f"- {line}" for line in waiting]]))
     return "\n\n".join(parts)

@@ -91,8 +91,11 @@ TASKS: Mapping[str, KitchenTask] = {
 }
 """SiMPL's tasks show the goal of the mixed task, whichever they are, and so tell nothing by it."""
 
-DISTRIBUTIONS: Mapping[str, TaskDistribution] = {"simpl": TaskDistribution(_names(SIMPL_TRAIN), _names(SIMPL_TEST))}
-"""SiMPL's meta-training set and its test tasks."""
+DISTRIBUTIONS: Mapping[str, TaskDistribution] = {
+    "simpl": TaskDistribution(_names(SIMPL_TRAIN), _names(SIMPL_TEST)),
+    "simpl-test4": TaskDistribution(_names(SIMPL_TRAIN), _names(SIMPL_TEST[:4])),
+}
+"""SiMPL's meta-training set and its test tasks; for two cores, the first four of these."""
 
 
 def pursue(config: KitchenConfig) -> tuple[list[KitchenTask], TaskDistribution | None]:

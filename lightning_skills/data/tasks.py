@@ -103,6 +103,8 @@ class TaskData(CollectedData):
     def sample(self, update: UpdateTasks | Update) -> TensorDict:
         """Tasks drawn in groups: ``task`` ``[G]``, ``transitions`` ``[G, B]``, and of group i its ``context_<i>``.
 
+        Without groups, every task of this rank once.
+
         For an :class:`Update`, whose source is a view, transitions ``[B]`` of the only task.
         """
         if isinstance(update, Update):
@@ -113,7 +115,7 @@ class TaskData(CollectedData):
             f"context_{index}": self.memory.sample(group, items, update.context_view, keys)
             for index, (group, items) in enumerate(zip(tasks, update.contexts, strict=True))
         }
-        task = torch.cat(tasks)
+        task = torch.cat(tasks) if tasks else self.own
         transitions = self.memory.sample(task, update.batch_size, update.view)
         return TensorDict({"task": task, "transitions": transitions, **contexts})
 

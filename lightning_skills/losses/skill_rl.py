@@ -40,6 +40,11 @@ def alpha_loss(log_alpha: Tensor, divergence: Tensor, target: float) -> tuple[Te
     return loss, {"alpha": alpha.detach(), "alpha_loss": loss.detach()}
 
 
+def multiplier_loss(weight: Tensor, divergence: Tensor, wanted: float) -> Tensor:
+    """Each of n multipliers grows while its own divergence exceeds what is wanted; both ``[n]``."""
+    return (weight * (wanted - divergence.detach())).mean()
+
+
 def td_target(
     reward: Tensor, terminated: Tensor, next_value: Tensor, next_divergence: Tensor, alpha: Tensor, discount: float
 ) -> Tensor:

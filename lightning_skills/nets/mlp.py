@@ -91,6 +91,15 @@ class MLP(nn.Module):
         return [(self.first.weight, self.first.bias), *inner, (self.last.weight, self.last.bias)]
 
 
+def torch_mlp(inputs: int, outputs: int, layers: int, width: int) -> MLP:
+    """A ReLU network with so many hidden layers and torch's own initial weights."""
+    mlp = MLP(inputs, outputs, layers - 1, width, slope=0.0)
+    for module in mlp.modules():
+        if isinstance(module, nn.Linear):
+            module.reset_parameters()
+    return mlp
+
+
 def fold(linears: Sequence[nn.Linear], norms: Sequence[nn.BatchNorm1d]) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of the affine maps that Linears without bias and eval-mode BatchNorms after them make.
 

@@ -85,11 +85,11 @@ class CollectEpisodes:
 
 @dataclass(frozen=True)
 class UpdateTasks:
-    """Train on batches of several tasks, drawn with replacement in groups.
+    """Train on batches of several tasks, drawn with replacement in groups, or of every task to train on once.
 
     Args:
         updates: How many batches, one :meth:`PhaseModule.update` each.
-        groups: Tasks drawn for each group, over all ranks.
+        groups: Tasks drawn for each group, over all ranks; without groups each rank's batch is of all tasks it has.
         contexts: Transitions of context for each task of a group.
         batch_size: Transitions to learn from, of each task.
         context_view: Name of the view that contexts are drawn from.

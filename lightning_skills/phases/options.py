@@ -1,6 +1,6 @@
 """Options of the shared phases. Importable without torch, for the configs of methods.
 
-Defaults are SPiRL's for its maze. "Paper" is Pertsch et al. 2020, "code" the authors' release.
+Defaults are SPiRL's for its maze unless said otherwise. "Paper" is Pertsch et al. 2020, "code" the authors' release.
 """
 
 from dataclasses import dataclass
@@ -78,6 +78,7 @@ class SkillRLOptions:
     kl_estimator: str = one_of(("analytic", "sampled"), "analytic")
     initial_alpha: float = positive(1.0)  # code
     lr: float = positive(3e-4)  # Adam, for policy, critics and alpha (paper, app. C)
+    alpha_lr: float | None = positive(None)  # Adam, for alpha; None: as all others (SiMPL's kitchen 3e-3)
     discount: float = within(0, 1, 0.99)  # per high-level step (code)
     tau: float = within(0, 1, 5e-3)  # of the target critics (paper, app. C)
     batch_size: int = at_least(1, 256)  # paper, app. C
@@ -96,6 +97,7 @@ class SkillRLOptions:
             raise InputError("regulariser=prior needs a target_divergence")
 
 
+<<<<<<< HEAD
 TINY_PRETRAINING: Overrides = {"updates": 4, "batch_size": 16, "width": 16}
 TINY_SKILLS: Overrides = {**TINY_PRETRAINING, "prior_layers": 1, "decoder_layers": 1}
 """Of :class:`SkillPretrainOptions`, for ``debug=smoke``; so are the others of their phases."""
@@ -104,3 +106,75 @@ TINY_NETWORKS: Overrides = {"policy_layers": 1, "policy_width": 16, "critic_laye
 TINY_SKILL_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 4, "frames": 120}
 TINY_ACTION_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 16, "frames": 40}
 """Where an action of the policy is a primitive one."""
+=======
+@dataclass(frozen=True)
+class TargetTaskOptions:
+    """Options of :class:`lightning_skills.phases.target_task.TargetTaskModule`; the defaults are SiMPL's code's."""
+
+    batch_size: int = at_least(1, 256)  # transitions, and how many there must be before the first update
+    reuse: float = positive(256.0)  # how often a new transition is drawn, in the mean
+    discount: float = within(0, 1, 0.99)  # per transition
+    tau: float = within(0, 1, 5e-3)  # of the target critics
+    lr: float = positive(3e-4)  # Adam, for policy and critics, and alpha unless it has its own
+    capacity: int = at_least(1, 20_000)  # transitions kept
+    # Env frames in each task. Code: 1000 episodes, up to 2M frames, of which the paper shows 500; kitchen 1000 of 280
+    frames: int = at_least(1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class SkillTargetTaskOptions(TargetTaskOptions):
+    """Options of :class:`lightning_skills.phases.target_task.SkillTargetTaskModule`; as of SiMPL's code in the maze."""
+
+    target_divergence: float = positive(1.0)  # KL to the skill prior at which alpha stops growing; kitchen 5
+    divergence_clip: float = positive(5.0)  # of the KL in the critics' target; kitchen 20
+
+
+@dataclass(frozen=True)
+class PearlSizes:
+    """What the networks of PEARL are built from; the defaults are its authors' code's (oyster)."""
+
+    embedding_dim: int = at_least(1, 5)
+    encoder_layers: int = at_least(1, 3)  # hidden layers of the task encoder
+    encoder_width: int = at_least(1, 200)
+    layers: int = at_least(1, 3)  # hidden layers of policy, critics and value
+    width: int = at_least(1, 300)
+    next_state_in_context: bool = False  # true where tasks differ by their dynamics
+
+
+@dataclass(frozen=True)
+class PearlOptions(PearlSizes):
+    """Options of :class:`lightning_skills.phases.pearl.PearlModule`; the defaults are its authors' code's (oyster).
+
+    Numbers of steps count transitions of a task.
+
+    Raises:
+        InputError: if both the weight of the entropy is learned and rewards are scaled.
+    """
+
+    task_blind: bool = False  # every embedding is 0: nothing is known of a task, for comparison
+    train_reward: str = "reward"  # what critics learn from: "reward", or an observation of the env such as a dense one
+    kl_weight: float = at_least(0, 0.1)  # of the sum of the KLs to N(0, 1) over the tasks of a batch
+    reward_scale: float = positive(5.0)  # stands for the temperature
+    initial_alpha: float | None = positive(None)  # first weight of the entropy, then learned; None: 1 for good (code)
+    discount: float = within(0, 1, 0.99)
+    tau: float = within(0, 1, 5e-3)  # of the target value network
+    lr: float = positive(3e-4)  # Adam, for all networks
+    output_penalty: float = at_least(0, 1e-3)  # on the squares of the policy's means and log stds
+    meta_batch: int = at_least(1, 16)  # tasks of a batch
+    batch_size: int = at_least(1, 256)  # transitions of each
+    context_size: int = at_least(1, 100)  # transitions that a posterior is inferred from in training
+    tasks_per_round: int = at_least(1, 5)  # that collect before the updates of a round
+    initial_steps: int = at_least(1, 2000)  # of every task before the first round, with embeddings from the prior
+    prior_steps: int = at_least(1, 400)  # with embeddings from the prior; they replace the context
+    posterior_steps: int = at_least(0, 0)  # with embeddings from the posterior, also into the context
+    extra_steps: int = at_least(0, 600)  # with embeddings from the posterior, to learn from alone
+    updates_per_round: int = at_least(1, 2000)
+    frames: int = at_least(1, 2_700_000)  # env frames in all; code: 500 rounds
+    capacity: int = at_least(1, 3_000_000)  # transitions of all tasks that are kept; code: 1e6 of each
+    exploration_episodes: int = at_least(1, 2)  # in a new task, with embeddings from the prior
+    adapted_episodes: int = at_least(1, 1)  # after these, each with the posterior of all before it
+
+    def __post_init__(self) -> None:
+        if self.initial_alpha is not None and self.reward_scale != 1:
+            raise InputError("initial_alpha takes the place of reward_scale; set reward_scale=1, or initial_alpha=null")
+>>>>>>> metabase

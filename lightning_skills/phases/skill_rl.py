@@ -254,8 +254,11 @@ class SkillRLModule(PhaseModule):
 
     def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
         """Adam of policy, critics and alpha; one over all equals one each."""
-        parameters = [*self.policy.parameters(), *self.critics.parameters(), self.log_alpha]
-        self.optimizer = FusedAdam(parameters, lr=self.options.lr)
+        networks, lr = [*self.policy.parameters(), *self.critics.parameters()], self.options.lr
+        self.optimizer = FusedAdam([*networks, self.log_alpha], lr=lr)
+        if self.options.alpha_lr is not None:
+            alpha = {"params": [self.log_alpha], "lr": self.options.alpha_lr}
+            self.optimizer = FusedAdam([{"params": networks}, alpha], lr=lr)
         self._followers: list[Tensor] = [*self.target_critics.parameters()]
         self._leaders: list[Tensor] = [*self.critics.parameters()]
         return [self.optimizer]

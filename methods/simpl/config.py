@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
-from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions
+from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions, SkillTargetTaskOptions
 from lightning_skills.plugins import Overrides, of_phase
 
 
@@ -43,20 +43,10 @@ class SimplOptions:
 
 
 @dataclass(frozen=True)
-class SimplAdaptOptions:
+class SimplAdaptOptions(SkillTargetTaskOptions):
     """Options of :class:`methods.simpl.adapt.SimplAdaptModule`; the defaults are the code's for the maze."""
 
     conditioning_episodes: int = at_least(1, 20)  # with embeddings from the prior, to infer the task's from
-    target_divergence: float = positive(1.0)  # KL to the skill prior at which alpha stops growing; kitchen 5
-    divergence_clip: float = positive(5.0)  # of the KL in the critics' target; kitchen 20
-    batch_size: int = at_least(1, 256)  # transitions, and how many there must be before the first update
-    reuse: float = positive(256.0)  # how often a new transition is drawn, in the mean
-    discount: float = within(0, 1, 0.99)  # per skill
-    tau: float = within(0, 1, 5e-3)  # of the target critics
-    lr: float = positive(3e-4)  # Adam, for policy, critics and alpha
-    capacity: int = at_least(1, 20_000)  # transitions kept
-    # Env frames in each task. Code: 1000 episodes, up to 2M frames, of which the paper shows 500; kitchen 1000 of 280
-    frames: int = at_least(1, 1_000_000)
 
 
 @dataclass(frozen=True)

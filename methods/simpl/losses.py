@@ -14,8 +14,3 @@ def embedding_loss(posterior: Gaussian, weight: Tensor) -> tuple[Tensor, Metrics
     """KL of the posteriors ``[G, d]`` to N(0, 1), weighted by lambda ``[G]``, mean over tasks: ``(loss, metrics)``."""
     divergence = posterior.kl_to_standard().sum(-1)
     return (weight.detach() * divergence).mean(), {"kl": divergence.detach().mean()}
-
-
-def multiplier_loss(weight: Tensor, divergence: Tensor, wanted: float) -> Tensor:
-    """A multiplier ``[n]`` grows while its divergence ``[n]`` exceeds what is wanted."""
-    return (weight * (wanted - divergence.detach())).mean()

@@ -1,23 +1,26 @@
 """SiMPL's meta-training phase."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from lightning_skills.losses.skill_rl import actor_loss, critic_loss
+from lightning_skills.losses.skill_rl import actor_loss, critic_loss, multiplier_loss
 from lightning_skills.nets.gaussian import Gaussian
+from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam, GrowingAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
-from methods.simpl.agent import SimplAgent, Sizes
+from lightning_skills.phases.skill_agent import SkillActorCritic, aim, judge, propose
 from methods.simpl.config import SimplOptions
-from methods.simpl.losses import embedding_loss, multiplier_loss
-from methods.simpl.networks import Multiplier
+from methods.simpl.losses import embedding_loss
+from methods.simpl.networks import Sizes
 
 
-class SimplModule(SimplAgent):
+class SimplModule(SkillActorCritic):
     """Skill-based meta-policy learning (SiMPL, Nam et al., ICLR 2022, sec. 4.3), as in the authors' code.
 
     Embeddings of small contexts, which say little, are trained beside those of large ones, each with its own
@@ -37,11 +40,16 @@ class SimplModule(SimplAgent):
 
     def __init__(self, context: PhaseContext) -> None:
         options: SimplOptions = context.options
-        sizes = Sizes(options.embedding_dim, options.encoder_width, options.layers, options.width)
-        super().__init__(context, sizes, options.large_context)
+        super().__init__(context, options.layers, options.width, options.embedding_dim, options.large_context)
+        self.sizes = Sizes(options.embedding_dim, options.encoder_width, options.layers, options.width)
+        self.encoder = self.sizes.encoder(context.env.state_dim, self.skill_dim)
         self.small_lambda = Multiplier(options.small_embedding_weight)
         self.large_lambda = Multiplier(options.large_embedding_weight, len(self.train_tasks))
         self.small_alpha, self.large_alpha = Multiplier(options.small_alpha), Multiplier(options.large_alpha)
+
+    def settings(self) -> Mapping[str, Any]:
+        """The sizes of the networks."""
+        return asdict(self.sizes)
 
     # Plan
 
@@ -102,15 +110,24 @@ class SimplModule(SimplAgent):
         posterior = Gaussian(*(torch.cat(parts) for parts in zip(*posteriors, strict=True)))
         groups = len(posterior.mean)
         embedding = self._drawn(posterior, options.batch_size)
-        skill, divergence, next_skill, next_divergence = self._propose(transitions, embedding.detach())
+        skill, divergence, next_skill, next_divergence = propose(self.policy, transitions, embedding.detach())
         alpha = torch.cat([self.small_alpha().expand(small), self.large_alpha().expand(groups - small)])
         alpha = alpha.repeat_interleave(options.batch_size)
-        target = self._target(transitions["next"], embedding, next_skill, next_divergence, alpha)
+        target = aim(
+            self.target_critics,
+            transitions["next"],
+            embedding,
+            next_skill,
+            next_divergence,
+            alpha,
+            options.divergence_clip,
+            options.discount,
+        )
         weight = torch.cat([self.small_lambda().expand(small), self.large_lambda()[batch["task"][small:]]])
-        loss, metrics = critic_loss(self._values(transitions, embedding, transitions["action"]), target)
+        loss, metrics = critic_loss(judge(self.critics, transitions, embedding, transitions["action"]), target)
         kl, of_embedding = embedding_loss(posterior, weight)
         self.step(self.critic_optimizer, loss + kl)
-        values = self._values(transitions, embedding.detach(), skill, learning=0)
+        values = judge(self.critics, transitions, embedding.detach(), skill, learning=0)
         actor, of_actor = actor_loss(values, divergence, alpha)
         self.step(self.actor_optimizer, actor)
         of_multipliers = self._grow(posterior, divergence.view(groups, -1).mean(-1), weight, small)

@@ -1,28 +1,15 @@
-"""A policy over skills that corrects the skill prior, and multipliers that only grow."""
+"""The network that infers a task, and how large all of SiMPL's are."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_skills.nets.corrected_prior import SMALLEST_STD
 from lightning_skills.nets.gaussian import Gaussian
-from lightning_skills.nets.mlp import MLP
 from lightning_skills.nets.set_transformer import SetTransformer
-
-SMALLEST_STD = 1e-3
-
-
-def inverse_softplus(x: Tensor) -> Tensor:
-    """Exact also for small x > 0."""
-    return x + torch.log(-torch.expm1(-x))
-
-
-def corrected(prior: Gaussian, correction: Tensor) -> Gaussian:
-    """The policy ``[..., d]``: the prior, its mean and the softplus inverse of its std moved by ``[..., 2 d]``."""
-    shift, spread = correction.chunk(2, dim=-1)
-    std = SMALLEST_STD + functional.softplus(inverse_softplus(prior.log_std.exp()) + spread)
-    return Gaussian(prior.mean + shift, torch.log(std))
 
 
 class TaskEncoder(nn.Module):
@@ -47,27 +34,22 @@ class TaskEncoder(nn.Module):
         return Gaussian(mean, torch.log(std))
 
 
-class Multiplier(nn.Module):
-    """Weights lambda = softplus(parameter) of constraints, one for each of n.
+@dataclass(frozen=True)
+class Sizes:
+    """Of SiMPL's networks.
 
     Args:
-        initial: Their value at first.
-        count: n.
+        embedding_dim: Length of a task embedding, d.
+        encoder_width: Of the task encoder.
+        layers: Hidden layers of policy and critics.
+        width: Of each of these.
     """
 
-    def __init__(self, initial: float, count: int = 1) -> None:
-        super().__init__()
-        self.parameter = nn.Parameter(inverse_softplus(torch.full((count,), initial)))
+    embedding_dim: int
+    encoder_width: int
+    layers: int
+    width: int
 
-    def forward(self) -> Tensor:
-        """``[n]``."""
-        return functional.softplus(self.parameter)
-
-
-def torch_mlp(inputs: int, outputs: int, layers: int, width: int) -> MLP:
-    """A ReLU network with so many hidden layers and torch's own initial weights."""
-    mlp = MLP(inputs, outputs, layers - 1, width, slope=0.0)
-    for module in mlp.modules():
-        if isinstance(module, nn.Linear):
-            module.reset_parameters()
-    return mlp
+    def encoder(self, state_dim: int, skill_dim: int) -> TaskEncoder:
+        """The task encoder: it sees states, skill, reward and end of transitions."""
+        return TaskEncoder(2 * state_dim + skill_dim + 2, self.embedding_dim, self.encoder_width)

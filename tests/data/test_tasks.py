@@ -188,6 +188,15 @@ def test_a_batch_holds_the_transitions_of_its_tasks():
     assert (batch["transitions", "action"][..., 0] <= 15).all()
 
 
+@pytest.mark.parametrize(("rank", "ranks", "own"), [(0, 1, [0, 1, 2]), (1, 2, [1])])
+def test_a_batch_without_groups_is_of_every_task_of_the_rank(rank, ranks, own):
+    data = TaskData(Witness(ranks), Tasks(3), rank)
+    data.collect(CollectEpisodes((0, 1, 2), "", into=("replay",)))
+    batch = data.sample(UpdateTasks(1, (), (), 7))
+    assert batch["task"].tolist() == own
+    np.testing.assert_array_equal(batch["transitions", "observation"][..., 0], np.repeat([own], 7, axis=0).T)
+
+
 def test_a_context_holds_what_the_phase_looks_at():
     data = made(3)
     data.collect(CollectEpisodes((0, 1, 2), "nothing", into=("replay", "context")))

@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from lightning_skills.data.batch_env import EnvInfo, TaskDistribution
 from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.losses import pearl as losses
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.phases.base import CollectEpisodes, PhaseContext, UpdateTasks
-from methods.pearl import losses
-from methods.pearl.config import PearlOptions
-from methods.pearl.module import PearlModule
+from lightning_skills.phases.options import PearlOptions
+from lightning_skills.phases.pearl import PearlModule
 from tests.methods.written_out import assert_close, descend, descent, plain
 
 STATES, ACTIONS, TASKS, BATCH, CONTEXT = 3, 2, 4, 5, 6
@@ -65,12 +65,13 @@ def test_losses_are_the_formulas():
     per_task = (0.5 * (std**2 + mean**2 - 1) - np.log(std)).sum(1)
     np.testing.assert_allclose(kl, 0.1 * per_task.sum())
     np.testing.assert_allclose(metrics["kl"], per_task.mean())
-    loss, _ = losses.value_loss(*(torch.from_numpy(each) for each in (value, critics, log_prob)))
-    np.testing.assert_allclose(loss, ((value - (critics - log_prob)) ** 2).mean())
+    loss, _ = losses.value_loss(*(torch.from_numpy(each) for each in (value, critics, log_prob)), alpha=0.3)
+    np.testing.assert_allclose(loss, ((value - (critics - 0.3 * log_prob)) ** 2).mean())
     policy = Gaussian(*(torch.from_numpy(rng.normal(size=(TASKS, BATCH, ACTIONS))) for _ in range(2)))
-    loss, _ = losses.policy_loss(policy, torch.from_numpy(critics), torch.from_numpy(log_prob), penalty=1e-3)
+    given = (policy, torch.from_numpy(critics), torch.from_numpy(log_prob))
+    loss, _ = losses.policy_loss(*given, alpha=0.3, penalty=1e-3)
     penalty = 1e-3 * ((policy.mean.numpy() ** 2).mean() + (policy.log_std.numpy() ** 2).mean())
-    np.testing.assert_allclose(loss, (log_prob - critics).mean() + penalty)
+    np.testing.assert_allclose(loss, (0.3 * log_prob - critics).mean() + penalty)
 
 
 def written_out(module, data):
@@ -81,6 +82,9 @@ def written_out(module, data):
     )
     critics = copy.deepcopy(module.critics)
     steps = descent({"encoder": encoder, "policy": policy, "value": value, "critics": critics}, LR)
+    learned = options.initial_alpha is not None
+    alpha = copy.deepcopy(module.alpha)
+    weight = functional.softplus(alpha.parameter).detach() if learned else 1.0
     now, context = data["transitions"], data["context_0"]
     seen = torch.cat([context["observation"], context["action"].tanh(), context["next", "reward"]], -1)
     mean, spread = plain(encoder.factors, seen).chunk(2, -1)
@@ -104,25 +108,30 @@ def written_out(module, data):
     u = mean + normal.stddev * torch.randn_like(mean)
     log_prob = (normal.log_prob(u) - torch.log(1 - u.tanh() ** 2)).sum(-1, keepdim=True)
     smallest = torch.minimum(*(plain(critic, torch.cat([known, u.tanh()], -1)) for critic in critics))
-    functional.mse_loss(plain(value, known), (smallest - log_prob).detach()).backward()
+    functional.mse_loss(plain(value, known), (smallest - weight * log_prob).detach()).backward()
     steps["value"].step()
     with torch.no_grad():
         for follower, leader in zip(target.parameters(), value.parameters(), strict=True):
             follower += options.tau * (leader - follower)
     steps["policy"].zero_grad()
     penalty = (mean**2).mean() + (log_std.clamp(-20, 2) ** 2).mean()
-    ((log_prob - smallest).mean() + options.output_penalty * penalty).backward()
+    ((weight * log_prob - smallest).mean() + options.output_penalty * penalty).backward()
     steps["policy"].step()
-    return {"encoder": encoder, "policy": policy, "value": value, "target_value": target, "critics": critics}
+    with torch.no_grad():
+        if learned:  # towards an entropy of -dim(A)
+            alpha.parameter -= LR * torch.sigmoid(alpha.parameter) * (ACTIONS - log_prob.mean())
+    networks = {"encoder": encoder, "policy": policy, "value": value, "target_value": target, "critics": critics}
+    return networks | {"alpha": alpha}
 
 
-def test_an_update_is_the_authors():
-    module, data = made().double(), batch().to(torch.float64)
+@pytest.mark.parametrize("options", [{}, {"reward_scale": 1.0, "initial_alpha": 0.4}])
+def test_an_update_is_the_authors_also_where_the_weight_of_the_entropy_is_learned(options):
+    module, data = made(**options).double(), batch().to(torch.float64)
     data["transitions", "next", "terminated"] = data["transitions", "next", "terminated"].bool()
     torch.manual_seed(5)
     expected = written_out(module, data)
     torch.manual_seed(5)
-    descend(module, ("critic_optimizer", "actor_optimizer"), LR)
+    descend(module, ("critic_optimizer", "actor_optimizer", *["alpha_optimizer"] * bool(options)), LR)
     module.update(data)
     assert_close(module, expected)
 

@@ -13,8 +13,10 @@ from lightning_skills.data.batch_env import BatchEnv, EnvInfo
 from lightning_skills.data.tasks import TaskData
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.protocol import final
+from lightning_skills.phases import target_task
 from lightning_skills.phases.base import CollectEpisodes, PhaseContext, Update
-from methods.simpl import METHOD, adapt
+from lightning_skills.phases.skill_agent import propose
+from methods.simpl import METHOD
 from methods.simpl.adapt import SimplAdaptModule
 from methods.simpl.config import SimplAdaptOptions
 from tests.methods import test_simpl as meta
@@ -144,7 +146,7 @@ def test_an_episode_keeps_the_embedding_that_it_began_with(monkeypatch):
 
 def test_ranks_share_the_first_episodes_and_take_the_mean_of_what_they_infer(monkeypatch):
     other, module = torch.tensor([4.0, -6.0]), made(world_size=2, conditioning_episodes=3)
-    monkeypatch.setattr(adapt, "averages", lambda tensors, size: [(tensors[0] + other) / size])
+    monkeypatch.setattr(target_task, "averages", lambda tensors, size: [(tensors[0] + other) / size])
     data = TaskData(module, Walk(), rank=1)
     first, second = module.plan()
     data.collect(first)
@@ -231,7 +233,7 @@ def test_an_update_is_the_authors():
     data = module.annotate(meta.transitions(9)).double()
     data["next", "terminated"] = data["next", "terminated"].bool()
     module = module.double()
-    divergence = module._propose(data, module.embedding.expand(9, -1))[3]
+    divergence = propose(module.policy, data, module.embedding.expand(9, -1))[3]
     module.options = dataclasses.replace(module.options, divergence_clip=divergence.median().item())
     torch.manual_seed(5)
     expected = written_out(module, data)

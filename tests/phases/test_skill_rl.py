@@ -220,6 +220,16 @@ def test_target_critics_follow_by_tau():
         torch.testing.assert_close(target, 0.75 * old + 0.25 * critic)
 
 
+def test_alpha_may_learn_at_a_rate_of_its_own():
+    """Adam's first step is as long as its rate, whatever the gradient."""
+    for alpha_lr, moved in ((None, 1e-3), (0.05, 0.05)):
+        module = build(dataclasses.replace(SPIRL, lr=1e-3, alpha_lr=alpha_lr))
+        before = module.log_alpha.item(), module.critics[0].last.bias.item()
+        module.update(transitions(module))
+        after = module.log_alpha.item(), module.critics[0].last.bias.item()
+        np.testing.assert_allclose(np.abs(np.subtract(after, before)), [moved, 1e-3], rtol=1e-2)
+
+
 def test_warm_up_then_one_update_per_transition_until_the_frames_are_used_up():
     module = build(worlds=3)
     assert module.plan() == [Collect(8, "act")]

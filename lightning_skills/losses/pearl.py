@@ -33,14 +33,16 @@ def embedding_loss(posterior: Gaussian, weight: float, tasks: int) -> tuple[Tens
     return weight * tasks * divergence.mean(), {"kl": divergence.detach().mean()}
 
 
-def value_loss(value: Tensor, critics: Tensor, log_prob: Tensor) -> tuple[Tensor, Metrics]:
-    """Mean squared error ``[T, B]`` to the smallest of the critics at the policy's action, less its log density."""
-    loss = (value - (critics - log_prob).detach()).square().mean()
+def value_loss(value: Tensor, critics: Tensor, log_prob: Tensor, alpha: Tensor | float) -> tuple[Tensor, Metrics]:
+    """Mean squared error ``[T, B]`` to the smallest critic at the policy's action, less alpha times its log density."""
+    loss = (value - (critics - alpha * log_prob).detach()).square().mean()
     return loss, {"value_loss": loss.detach()}
 
 
-def policy_loss(policy: Gaussian, critics: Tensor, log_prob: Tensor, penalty: float) -> tuple[Tensor, Metrics]:
-    """The policy climbs the smallest critic ``[T, B]`` with entropy weighted by 1, and its outputs are kept small."""
-    loss = (log_prob - critics).mean()
+def policy_loss(
+    policy: Gaussian, critics: Tensor, log_prob: Tensor, alpha: Tensor | float, penalty: float
+) -> tuple[Tensor, Metrics]:
+    """The policy climbs the smallest critic ``[T, B]``, its entropy weighs alpha, and its outputs are kept small."""
+    loss = (alpha * log_prob - critics).mean()
     regularised = loss + penalty * (policy.mean.square().mean() + policy.log_std.square().mean())
     return regularised, {"policy_loss": loss.detach(), "entropy": -log_prob.detach().mean()}

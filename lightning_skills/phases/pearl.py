@@ -1,7 +1,9 @@
-"""PEARL's only phase: it meta-trains a task encoder, a policy and critics off-policy."""
+"""PEARL: an agent that knows its task by an embedding, and how it is meta-trained off-policy."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,67 +12,54 @@ from torch import Tensor, nn
 
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.data.task_replay import TaskReplay
-from lightning_skills.nets.gaussian import Gaussian, squash, squash_log_det
+from lightning_skills.losses.pearl import critic_loss, critic_target, embedding_loss, policy_loss, value_loss
+from lightning_skills.losses.skill_rl import multiplier_loss, negative_entropy
+from lightning_skills.nets.gaussian import Gaussian, squash
 from lightning_skills.nets.mlp import MLP, initialise_like_rlkit
+from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.nets.task_encoder import GaussianProductEncoder
 from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.context_meta import ContextMetaModule
-from methods.pearl.config import PearlOptions
-from methods.pearl.losses import critic_loss, critic_target, embedding_loss, policy_loss, value_loss
+from lightning_skills.phases.options import PearlOptions, PearlSizes
 
 LOG_STD_RANGE = (-20.0, 2.0)
 BOUND = 1.0
 """Actions are the tanh of what the policy samples."""
 
 
-class PearlModule(ContextMetaModule):
-    """Probabilistic embeddings for actor-critic RL (PEARL, Rakelly et al., ICML 2019, Alg. 1 and 2).
-
-    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); transitions of
-    all tasks share one ring (there: 1e6 for each); and value network and policy step together, after critics and
-    encoder (there: one after the other, which is the same, as neither sees the other).
+class PearlAgent(ContextMetaModule):
+    """An actor-critic of primitive actions that knows its task by an embedding (PEARL, Rakelly et al., ICML 2019).
 
     Args:
-        context: Its ``options`` are :class:`PearlOptions`.
+        context: As of :class:`ContextMetaModule`.
+        sizes: Of the networks.
+        context_size: As of :class:`ContextMetaModule`.
     """
 
-    kind = "pearl"
-    networks = ("encoder", "policy", "critics", "value", "target_value")
-    options: PearlOptions
-    key: Tensor
-
-    def __init__(self, context: PhaseContext) -> None:
-        super().__init__(context, context.options.embedding_dim, context.options.context_size)
-        options, env = self.options, context.env
-        following = [("next", "observation")] if options.next_state_in_context else []
+    def __init__(self, context: PhaseContext, sizes: PearlSizes, context_size: int = 0) -> None:
+        super().__init__(context, sizes.embedding_dim, context_size)
+        self.sizes, env = sizes, context.env
+        following = [("next", "observation")] if sizes.next_state_in_context else []
         self.context_keys = ["observation", "action", ("next", "reward"), *following]
-        seen = env.state_dim + env.action_dim + 1 + env.state_dim * options.next_state_in_context
-        self.encoder = GaussianProductEncoder(
-            seen, options.embedding_dim, options.encoder_layers, options.encoder_width
-        )
-        known = env.state_dim + options.embedding_dim
+        seen = env.state_dim + env.action_dim + 1 + env.state_dim * sizes.next_state_in_context
+        self.encoder = GaussianProductEncoder(seen, sizes.embedding_dim, sizes.encoder_layers, sizes.encoder_width)
+        known = env.state_dim + sizes.embedding_dim
         self.policy = self._network(known, 2 * env.action_dim, last=1e-3)
         self.critics = nn.ModuleList(self._network(known + env.action_dim, 1, last=3e-3) for _ in range(2))
-        self.value = self._network(known, 1, last=3e-3)
-        self.target_value = copy.deepcopy(self.value)
-        self.keep_frozen(self.target_value)
-        self.register_buffer("key", torch.randint(2**31, ()))  # which tasks collect in which round
 
     def _network(self, inputs: int, outputs: int, last: float) -> MLP:
-        mlp = MLP(inputs, outputs, self.options.layers - 1, self.options.width, slope=0.0)
+        mlp = MLP(inputs, outputs, self.sizes.layers - 1, self.sizes.width, slope=0.0)
         initialise_like_rlkit(mlp, last)
         return mlp
 
-    # Acting
+    def settings(self) -> Mapping[str, Any]:
+        """The sizes of the networks."""
+        return {field.name: getattr(self.sizes, field.name) for field in fields(PearlSizes)}
 
     def skill_execution(self) -> SkillExecution:
         """Actions are primitive, and time limits are not terminal."""
         return SkillExecution(None, 1, self.context.env.action_dim, BOUND)
-
-    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
-        """See :class:`ContextMetaModule`; nothing but zeros if it is blind."""
-        return self.initial_state(len(tasks)) if self.options.task_blind else super().begin(given, tasks, memory)
 
     def posterior(self, context: TensorDict) -> Gaussian:
         """See :class:`ContextMetaModule`; the encoder sees actions as they are executed."""
@@ -83,8 +72,55 @@ class PearlModule(ContextMetaModule):
         u = policy.rsample() if explore else policy.mean
         return u, state, TensorDict({}, batch_size=observation.batch_size)
 
+    # Learning, on states with embeddings ``[..., known]``
+
     def _policy(self, known: Tensor) -> Gaussian:
         return Gaussian.from_output(self.policy(known), LOG_STD_RANGE)
+
+    def _sampled(self, known: Tensor) -> tuple[Gaussian, Tensor, Tensor]:
+        """The policy, ``u`` of it ``[..., A]`` and the log density of tanh(u) ``[...]``."""
+        policy = self._policy(known)
+        u = policy.rsample()
+        return policy, u, negative_entropy(policy, u, BOUND)
+
+    def _values(
+        self, known: Tensor, u: Tensor, learning: int | None = None, critics: nn.Module | None = None
+    ) -> Tensor:
+        """Of both critics, or of others in their place, ``[..., 2]``."""
+        inputs = torch.cat([known, squash(u, BOUND)], dim=-1)
+        own = cast(Iterable[MLP], critics or self.critics)
+        return torch.cat([critic(inputs, learning=learning) for critic in own], dim=-1)
+
+
+class PearlModule(PearlAgent):
+    """Probabilistic embeddings for actor-critic RL (PEARL, Rakelly et al., ICML 2019, Alg. 1 and 2).
+
+    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); transitions of
+    all tasks share one ring (there: 1e6 for each); and value network and policy step together, after critics and
+    encoder (there: one after the other, which is the same, as neither sees the other). The weight of the entropy may be
+    learned, towards an entropy of -dim(A).
+
+    Args:
+        context: Its ``options`` are :class:`PearlOptions`.
+    """
+
+    kind = "pearl"
+    networks = ("encoder", "policy", "critics", "value", "target_value", "alpha")
+    options: PearlOptions
+    key: Tensor
+
+    def __init__(self, context: PhaseContext) -> None:
+        options: PearlOptions = context.options
+        super().__init__(context, options, options.context_size)
+        self.value = self._network(context.env.state_dim + options.embedding_dim, 1, last=3e-3)
+        self.target_value = copy.deepcopy(self.value)
+        self.alpha = Multiplier(options.initial_alpha or 1.0)
+        self.keep_frozen(self.target_value, *([] if self._learns_alpha else [self.alpha]))
+        self.register_buffer("key", torch.randint(2**31, ()))  # which tasks collect in which round
+
+    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
+        """See :class:`ContextMetaModule`; nothing but zeros if it is blind."""
+        return self.initial_state(len(tasks)) if self.options.task_blind else super().begin(given, tasks, memory)
 
     # Plan
 
@@ -136,13 +172,16 @@ class PearlModule(ContextMetaModule):
     # Learning
 
     def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
-        """Adam of critics and encoder, and of value network and policy."""
+        """Adam of critics and encoder, of value network and policy, and of alpha if that is learned."""
         learners = [*self.critics.parameters(), *self.encoder.parameters()]
         self.critic_optimizer = FusedAdam(learners, lr=self.options.lr)
         self.actor_optimizer = FusedAdam([*self.value.parameters(), *self.policy.parameters()], lr=self.options.lr)
         self._followers: list[Tensor] = [*self.target_value.parameters()]
         self._leaders: list[Tensor] = [*self.value.parameters()]
-        return [self.critic_optimizer, self.actor_optimizer]
+        if not self._learns_alpha:
+            return [self.critic_optimizer, self.actor_optimizer]
+        self.alpha_optimizer = FusedAdam(self.alpha.parameters(), lr=self.options.lr)
+        return [self.critic_optimizer, self.actor_optimizer, self.alpha_optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:
         """One step on ``context_0`` ``[T, N]`` and ``transitions`` ``[T, B]`` of T tasks."""
@@ -168,18 +207,20 @@ class PearlModule(ContextMetaModule):
 
     def _improve(self, known: Tensor) -> Metrics:
         """Value network and policy by the critics as they are now; embeddings get no gradient from them."""
-        policy = self._policy(known)
-        u = policy.rsample()
-        log_prob = (policy.log_prob(u) - squash_log_det(u, BOUND)).sum(-1)
+        alpha = self.alpha() if self._learns_alpha else torch.ones(())
+        policy, u, log_prob = self._sampled(known)
         smallest = self._values(known, u, learning=0).amin(-1)
-        value, metrics = value_loss(self.value(known).squeeze(-1), smallest, log_prob)
-        actor, more = policy_loss(policy, smallest, log_prob, self.options.output_penalty)
+        value, metrics = value_loss(self.value(known).squeeze(-1), smallest, log_prob, alpha.detach())
+        actor, more = policy_loss(policy, smallest, log_prob, alpha.detach(), self.options.output_penalty)
         self.step(self.actor_optimizer, value + actor)
+        if self._learns_alpha:
+            wanted = float(self.context.env.action_dim)
+            self.step(self.alpha_optimizer, multiplier_loss(alpha, log_prob, wanted))
+            more["alpha"] = alpha.detach().mean()
         with torch.no_grad():
             torch._foreach_lerp_(self._followers, self._leaders, self.options.tau)
         return metrics | more
 
-    def _values(self, known: Tensor, u: Tensor, learning: int | None = None) -> Tensor:
-        """Of both critics, ``[T, B, 2]``."""
-        inputs = torch.cat([known, squash(u, BOUND)], dim=-1)
-        return torch.cat([critic(inputs, learning=learning) for critic in self.critics], dim=-1)
+    @property
+    def _learns_alpha(self) -> bool:
+        return self.options.initial_alpha is not None

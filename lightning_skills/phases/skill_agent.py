@@ -1,0 +1,157 @@
+"""Policies over skills that correct the skill prior: how they act, and what losses see of them and their critics."""
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from lightning_skills.data.skill_env import SkillExecution
+from lightning_skills.losses.skill_rl import analytic_kl, td_target
+from lightning_skills.nets.corrected_prior import corrected
+from lightning_skills.nets.gaussian import Gaussian
+from lightning_skills.nets.mlp import torch_mlp
+from lightning_skills.nets.numpy_mlp import frozen
+from lightning_skills.nets.skill_model import SkillModel
+from lightning_skills.phases.base import PhaseContext
+from lightning_skills.phases.context_meta import ContextMetaModule
+from lightning_skills.phases.skill_rl import join
+
+Network = Callable[..., Tensor]
+"""Features ``[B, ..., in]``, and how many of the B train it (:class:`lightning_skills.nets.mlp.AffineChain`)."""
+
+
+class SkillAgent(ContextMetaModule):
+    """Base of phases whose policy over skills is a correction of the frozen skill prior (SiMPL, Nam et al., ICLR 2022).
+
+    A transition is one skill: state, skill, sum of its rewards, end, next state.
+
+    Args:
+        context: As of :class:`ContextMetaModule`; its artefact "skills" is a closed-loop model of states.
+        layers: Hidden layers of the policy.
+        width: Of each of these.
+        embedding_dim: As of :class:`ContextMetaModule`; with 0 the policy knows nothing of its task.
+        context_size: As of :class:`ContextMetaModule`.
+    """
+
+    context_keys = ("observation", "action", ("next", "reward"), ("next", "terminated"), ("next", "observation"))
+
+    def __init__(
+        self, context: PhaseContext, layers: int, width: int, embedding_dim: int = 0, context_size: int = 0
+    ) -> None:
+        super().__init__(context, embedding_dim, context_size)
+        self.skills = SkillModel.from_artefact(context.artefacts["skills"])
+        self.skill_dim = self.skills.latent_dim
+        self.known_dim = context.env.state_dim + embedding_dim
+        self.policy = torch_mlp(self.known_dim, 2 * self.skill_dim, layers, width)
+        self._prior = frozen(self.skills.prior_net)
+        self.keep_frozen(self.skills)
+
+    def skill_execution(self) -> SkillExecution:
+        """A skill runs as it is, through the mean of the low-level policy; time limits are not terminal."""
+        return SkillExecution(self.skills.low_level(None), self.skills.horizon, self.skill_dim, bound=None)
+
+    def settled(self, posterior: Gaussian) -> Tensor:
+        """Its mean."""
+        return posterior.mean
+
+    def act(self, observation: TensorDict, state: TensorDict, explore: bool) -> tuple[Tensor, TensorDict, TensorDict]:
+        """A skill ``[N, d]``: a sample if ``explore``, else the mean."""
+        return self._act(self.policy, observation, state, explore)
+
+    @torch.no_grad()
+    def _act(
+        self, policy: Network, observation: TensorDict, state: TensorDict, explore: bool
+    ) -> tuple[Tensor, TensorDict, TensorDict]:
+        seen = observation["observation"]
+        prior = Gaussian.from_output(self._prior(seen.cpu()).to(self.device))
+        chosen = corrected(prior, policy(torch.cat([seen, state["embedding"].to(self.device)], dim=-1)))
+        skill = chosen.rsample() if explore else chosen.mean
+        return skill, state, TensorDict({}, batch_size=observation.batch_size)
+
+    def annotate(self, transitions: TensorDict) -> TensorDict:
+        """Add mean and log std of the frozen prior at both states."""
+        for part in (transitions, transitions["next"]):
+            prior = Gaussian.from_output(self._prior(part["observation"]))
+            part.set("prior_mean", prior.mean).set("prior_log_std", prior.log_std)
+        return transitions
+
+
+class SkillActorCritic(SkillAgent):
+    """A :class:`SkillAgent` with two critics, and their targets.
+
+    Args:
+        context: Its ``options`` have ``tau`` too.
+        layers: Hidden layers of policy and critics.
+        width: Of each of these.
+        embedding_dim: As of :class:`SkillAgent`.
+        context_size: As of :class:`SkillAgent`.
+    """
+
+    def __init__(
+        self, context: PhaseContext, layers: int, width: int, embedding_dim: int = 0, context_size: int = 0
+    ) -> None:
+        super().__init__(context, layers, width, embedding_dim, context_size)
+        seen = self.known_dim + self.skill_dim
+        self.critics = nn.ModuleList(torch_mlp(seen, 1, layers, width) for _ in range(2))
+        self.target_critics = copy.deepcopy(self.critics)
+        self.keep_frozen(self.target_critics)
+
+    def _track(self) -> None:
+        follow(self.target_critics, self.critics, self.options.tau)
+
+
+# Of transitions ``[B, ...]`` with embeddings ``[B, ..., d]``
+
+
+def propose(policy: Network, transitions: TensorDict, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Skills of the policy ``[B, ..., z]`` and its KL to the prior ``[B, ...]``, both at s and then at s'."""
+    known = torch.cat([join(transitions, "observation"), torch.cat([embedding, embedding])], dim=-1)
+    prior = Gaussian(join(transitions, "prior_mean"), join(transitions, "prior_log_std"))
+    chosen = corrected(prior, policy(known, learning=len(embedding)))
+    (skill, next_skill), (divergence, next_divergence) = (
+        each.chunk(2) for each in (chosen.rsample(), analytic_kl(chosen, prior))
+    )
+    return skill, divergence, next_skill.detach(), next_divergence.detach()
+
+
+def judge(
+    critics: Iterable[nn.Module | Network],
+    transitions: TensorDict,
+    embedding: Tensor,
+    skill: Tensor,
+    learning: int | None = None,
+) -> Tensor:
+    """Values of the skills by each critic, ``[B, ..., critics]``; so many of the B train them."""
+    known = torch.cat([transitions["observation"], embedding, skill], dim=-1)
+    return torch.cat([cast(Network, critic)(known, learning=learning) for critic in critics], dim=-1)
+
+
+@torch.no_grad()
+def aim(
+    critics: Iterable[nn.Module | Network],
+    following: TensorDict,
+    embedding: Tensor,
+    skill: Tensor,
+    divergence: Tensor,
+    alpha: Tensor,
+    clip: float,
+    discount: float,
+) -> Tensor:
+    """What critics are to predict ``[B, ...]``, by the target critics and what the policy does at s'.
+
+    The divergence is clipped here, and nowhere else.
+    """
+    value = judge(critics, following, embedding, skill).amin(-1)
+    reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
+    return td_target(reward, terminated, value, divergence.clamp(max=clip), alpha, discount)
+
+
+@torch.no_grad()
+def follow(followers: nn.Module, leaders: nn.Module, tau: float) -> None:
+    """Move the parameters of target networks by tau towards those that they follow."""
+    ours: list[Tensor] = [*followers.parameters()]
+    theirs: list[Tensor] = [*leaders.parameters()]
+    torch._foreach_lerp_(ours, theirs, tau)

@@ -1,0 +1,90 @@
+"""Options of MTRL. "Code" is that of SiMPL's authors, which has their SPiRL, and not MTRL."""
+
+from dataclasses import dataclass, field
+
+from lightning_skills.limits import at_least, positive, within
+from lightning_skills.phases.options import SkillPretrainOptions, SkillTargetTaskOptions
+from lightning_skills.plugins import Overrides
+
+
+@dataclass(frozen=True)
+class MtrlSizes:
+    """What the networks are built from; the defaults are the code's for the maze."""
+
+    layers: int = at_least(1, 3)  # hidden layers of policies and critics; kitchen 5
+    width: int = at_least(1, 256)  # of each; kitchen 128
+
+
+@dataclass(frozen=True)
+class MtrlOptions(MtrlSizes):
+    """Options of :class:`methods.mtrl.module.MtrlModule`; experts are the code's SPiRL in the maze."""
+
+    initial_alpha: float = positive(0.05)  # first weight of the KL to the skill prior; kitchen 1
+    alpha_lr: float = positive(3e-4)  # Adam; kitchen 3e-3
+    target_divergence: float = positive(1.0)  # that KL, to which alpha is learned; kitchen 5
+    divergence_clip: float = positive(10.0)  # of the KL in the critics' target
+    batch_size: int = at_least(1, 256)  # transitions of each task, and how many each must have in the mean at first
+    reuse: float = positive(256.0)  # how often a new transition is drawn, in the mean
+    discount: float = within(0, 1, 0.99)  # per skill
+    tau: float = within(0, 1, 5e-3)  # of the target critics
+    lr: float = positive(3e-4)  # Adam, for experts, critics and the shared policy
+    capacity: int = at_least(1, 20_000)  # transitions of a task that are kept
+    frames: int = at_least(1, 1_000_000)  # env frames in each task; code: 500 episodes, kitchen 1000
+    evaluation_episodes: int = at_least(1, 20)  # of the shared policy in a new task
+
+
+@dataclass(frozen=True)
+class MtrlAdaptOptions(SkillTargetTaskOptions):
+    """Options of :class:`methods.mtrl.adapt.MtrlAdaptModule`: the code's SPiRL in the maze."""
+
+    divergence_clip: float = positive(10.0)  # of the KL in the critics' target
+    initial_alpha: float = positive(0.05)  # first weight of the KL to the skill prior; kitchen 1
+    alpha_lr: float = positive(3e-4)  # Adam; kitchen 3e-3
+
+
+@dataclass(frozen=True)
+class MtrlConfig:
+    """Options by phase."""
+
+    skills: SkillPretrainOptions = field(default_factory=lambda: SkillPretrainOptions(beta=5e-4))
+    meta: MtrlOptions = field(default_factory=MtrlOptions)
+    adapt: MtrlAdaptOptions = field(default_factory=MtrlAdaptOptions)
+
+
+PRESETS: dict[str, Overrides] = {
+    "maze": {"skills.updates": 100_000},
+    "kitchen": {
+        "skills.encoder_width": 128,
+        "skills.decoder_layers": 5,
+        "skills.updates": 480_000,
+        "meta.layers": 5,
+        "meta.width": 128,
+        **{
+            f"{phase}.{name}": value
+            for phase in ("meta", "adapt")
+            for name, value in {
+                "initial_alpha": 1.0,
+                "alpha_lr": 3e-3,
+                "target_divergence": 5.0,
+                "frames": 280_000,
+            }.items()
+        },
+    },
+}
+
+SMOKE: Overrides = {
+    "skills.updates": 4,
+    "skills.batch_size": 16,
+    "skills.width": 16,
+    "skills.prior_layers": 1,
+    "skills.decoder_layers": 1,
+    "meta.layers": 1,
+    "meta.width": 16,
+    "meta.batch_size": 4,
+    "meta.reuse": 4.0,
+    "meta.frames": 100,
+    "meta.evaluation_episodes": 1,
+    "adapt.batch_size": 4,
+    "adapt.reuse": 1.0,
+    "adapt.frames": 200,
+}

@@ -1,0 +1,76 @@
+"""PEARL-ft's last phase: a meta-trained actor-critic learns one target task."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from lightning_skills.losses.skill_rl import actor_loss, critic_loss, multiplier_loss, td_target
+from lightning_skills.nets.gaussian import Gaussian
+from lightning_skills.nets.multiplier import Multiplier
+from lightning_skills.optim import FusedAdam
+from lightning_skills.phases.base import Metrics, PhaseContext
+from lightning_skills.phases.options import PearlSizes
+from lightning_skills.phases.pearl import PearlAgent
+from lightning_skills.phases.skill_agent import follow
+from lightning_skills.phases.target_task import TargetTaskModule, sizes, take_over
+from methods.pearl_ft.config import PearlFtOptions
+
+
+class PearlFtModule(TargetTaskModule, PearlAgent):
+    """Soft actor-critic that goes on from PEARL in a target task (SiMPL, Nam et al., ICLR 2022, sec. 5.2).
+
+    The task's embedding is the mean of the posterior given the first episodes, as in SiMPL. Policy, critics and alpha
+    go on from meta-training; target critics begin as copies of the critics and take the place of PEARL's value network.
+    The entropy aimed at is -dim(A).
+
+    Args:
+        context: Its ``options`` are :class:`PearlFtOptions`.
+
+    Raises:
+        InputError: if "meta" is of other states or actions, or was written by another version.
+    """
+
+    options: PearlFtOptions
+
+    def __init__(self, context: PhaseContext) -> None:
+        meta = context.artefacts["meta"]
+        own: PearlSizes = sizes(PearlSizes, meta)
+        super().__init__(context, own)
+        self.alpha = Multiplier(1.0)
+        for name in ("encoder", "policy", "critics", "alpha"):
+            take_over(self.get_submodule(name), meta, name)
+        self.target_critics = copy.deepcopy(self.critics)
+        self.keep_frozen(self.encoder, self.target_critics)
+
+    def settled(self, posterior: Gaussian) -> Tensor:
+        """Its mean."""
+        return posterior.mean
+
+    def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """Adam of the critics, of the policy, and of alpha."""
+        lr = self.options.lr
+        self.critic_optimizer = FusedAdam(self.critics.parameters(), lr=lr)
+        self.actor_optimizer = FusedAdam(self.policy.parameters(), lr=lr)
+        self.alpha_optimizer = FusedAdam(self.alpha.parameters(), lr=lr)
+        return [self.critic_optimizer, self.actor_optimizer, self.alpha_optimizer]
+
+    def update(self, batch: TensorDict) -> Metrics:
+        """One step on transitions ``[B]``."""
+        following, alpha, embedding = batch["next"], self.alpha(), self.embedding.expand(len(batch), -1)
+        known, beyond = (torch.cat([part["observation"], embedding], dim=-1) for part in (batch, following))
+        with torch.no_grad():
+            _, u, log_prob = self._sampled(beyond)
+            value = self._values(beyond, u, critics=self.target_critics).amin(-1)
+        reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
+        target = td_target(reward, terminated, value, log_prob, alpha, self.options.discount)
+        critic, metrics = critic_loss(self._values(known, batch["action"]), target)
+        self.step(self.critic_optimizer, critic)
+        _, u, log_prob = self._sampled(known)
+        actor, of_actor = actor_loss(self._values(known, u, learning=0), log_prob, alpha)
+        self.step(self.actor_optimizer, actor)
+        self.step(self.alpha_optimizer, multiplier_loss(alpha, log_prob, float(self.context.env.action_dim)))
+        follow(self.target_critics, self.critics, self.options.tau)
+        return metrics | of_actor | {"alpha": alpha.detach().mean()}
