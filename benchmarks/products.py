@@ -1,6 +1,7 @@
 """The matrix products of a computation alone: the least time that it can take without computing less."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +12,29 @@ Step = Callable[[], object]
 Layout = tuple[tuple[int, ...], tuple[int, ...]]
 """Shape and strides."""
 FIRST_OPERAND = {"mm": 0, "bmm": 0, "addmm": 1, "addmm_": 1, "baddbmm": 1}
-"""Operators that multiply matrices, and which argument is the left one; the right one follows it."""
+"""BLAS's operators that multiply matrices, and which argument is the left one; the right one follows it."""
+ONEDNN = "_linear_pointwise"
+"""The same of oneDNN, which takes the right one transposed."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two matrices, or batches of them, that are multiplied.
+
+    Args:
+        left: Layout of one.
+        right: Layout of the other.
+        onednn: Whether oneDNN multiplies them, and not BLAS.
+    """
+
+    left: Layout
+    right: Layout
+    onednn: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the product."""
+        return (*self.left[0][:-1], self.right[0][-1])
 
 
 class Products(TorchDispatchMode):
@@ -22,32 +45,37 @@ class Products(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pairs: list[tuple[Layout, Layout]] = []
+        self.pairs: list[Pair] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """See torch."""
-        first = FIRST_OPERAND.get(func.overloadpacket.__name__)
-        if first is not None:
-            self.pairs.append((_layout(args[first]), _layout(args[first + 1])))
+        name = func.overloadpacket.__name__
+        if name == ONEDNN:
+            self.pairs.append(Pair(_layout(args[0]), _layout(args[1].t()), onednn=True))
+        elif name in FIRST_OPERAND:
+            first = FIRST_OPERAND[name]
+            self.pairs.append(Pair(_layout(args[first]), _layout(args[first + 1])))
         return func(*args, **(kwargs or {}))
 
     @property
     def multiply_adds(self) -> int:
         """Of all of them."""
-        return sum(torch.Size(left).numel() * right[-1] for (left, _), (right, _) in self.pairs)
+        return sum(torch.Size(pair.left[0]).numel() * pair.right[0][-1] for pair in self.pairs)
 
     def alone(self) -> Step:
-        """The same products of random numbers, into memory at hand; equal layouts share it."""
-        held = {layout: _filled(layout) for pair in self.pairs for layout in pair}
-        outputs = {(*left[:-1], right[-1]) for (left, _), (right, _) in self.pairs}
-        room = {shape: torch.empty(shape) for shape in outputs}
-        calls = [(held[left], held[right], room[(*left[0][:-1], right[0][-1])]) for left, right in self.pairs]
+        """The same products of random numbers by the same libraries; equal layouts share their memory."""
+        held = {layout: _filled(layout) for pair in self.pairs for layout in (pair.left, pair.right)}
+        room = {pair.shape: torch.empty(pair.shape) for pair in self.pairs}
+        calls = [(held[pair.left], held[pair.right], room[pair.shape], pair.onednn) for pair in self.pairs]
 
         def step() -> None:
-            for left, right, out in calls:
-                torch.matmul(left, right, out=out)
+            for left, right, out, onednn in calls:
+                if onednn:
+                    torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
+                else:
+                    torch.matmul(left, right, out=out)
 
         return step
 

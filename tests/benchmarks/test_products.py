@@ -1,6 +1,7 @@
 import torch
 
-from benchmarks.products import products_of
+from benchmarks.products import Pair, products_of
+from lightning_skills.nets.affine import MANY_ROWS, affine
 
 
 def test_products_of_both_passes_are_found_and_counted():
@@ -12,7 +13,7 @@ def test_products_of_both_passes_are_found_and_counted():
         both[0] @ both[1]
 
     products = products_of(step)
-    shapes = [(left[0], right[0]) for left, right in products.pairs]
+    shapes = [(pair.left[0], pair.right[0]) for pair in products.pairs]
     # The gradient of x is not asked for; that of the weight is a product with either side transposed.
     assert shapes[0] == ((7, 5), (5, 3))
     assert shapes[1] in [((3, 7), (7, 5)), ((5, 7), (7, 3))]
@@ -29,4 +30,11 @@ def test_products_alone_are_those_of_the_step():
 
     products = products_of(step)
     assert products_of(products.alone()).multiply_adds == products.multiply_adds == 9 * 4 * 9 + 4 * 9 * 4
-    assert products.pairs[0] == (((9, 4), (1, 9)), ((4, 9), (9, 1)))
+    assert products.pairs[0] == Pair(((9, 4), (1, 9)), ((4, 9), (9, 1)))
+
+
+def test_products_of_onednn_are_found_and_counted():
+    x, weight = torch.randn(2 * MANY_ROWS, 4), torch.randn(3, 4)
+    products = products_of(lambda: affine(x, weight))
+    assert products.pairs == [Pair(((2 * MANY_ROWS, 4), (4, 1)), ((4, 3), (1, 4)), onednn=True)]
+    assert products_of(products.alone()).multiply_adds == products.multiply_adds == 2 * MANY_ROWS * 4 * 3
