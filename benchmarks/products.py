@@ -15,6 +15,8 @@ FIRST_OPERAND = {"mm": 0, "bmm": 0, "addmm": 1, "addmm_": 1, "baddbmm": 1}
 """BLAS's operators that multiply matrices, and which argument is the left one; the right one follows it."""
 ONEDNN = "_linear_pointwise"
 """The same of oneDNN, which takes the right one transposed."""
+ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
+"""torch's attention in one piece, and with "_backward" its gradient."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class Products(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name == ONEDNN:
             self.pairs.append(Pair(_layout(args[0]), _layout(args[1].t()), onednn=True))
+        elif name == ATTENTION:
+            self.pairs += _attention(*args[:2])
+        elif name == f"{ATTENTION}_backward":
+            self.pairs += 2 * _attention(*args[1:3])  # a gradient for either side of both products
         elif name in FIRST_OPERAND:
             first = FIRST_OPERAND[name]
             self.pairs.append(Pair(_layout(args[first]), _layout(args[first + 1])))
@@ -85,6 +91,18 @@ def products_of(step: Step) -> Products:
     with Products() as products:
         step()
     return products
+
+
+def _attention(queries: Tensor, keys: Tensor) -> list[Pair]:
+    """Scores of ``[..., N, d]`` queries for ``[..., M, d]`` keys, and the values weighted by them."""
+    sets, (items, width), others = queries.shape[:-2].numel(), queries.shape[-2:], keys.shape[-2]
+    query, key, score = ((sets, *shape) for shape in ((items, width), (width, others), (items, others)))
+    value = (sets, others, width)
+    return [Pair(_contiguous(query), _contiguous(key)), Pair(_contiguous(score), _contiguous(value))]
+
+
+def _contiguous(shape: tuple[int, int, int]) -> Layout:
+    return shape, (shape[1] * shape[2], shape[2], 1)
 
 
 def _layout(x: Tensor) -> Layout:

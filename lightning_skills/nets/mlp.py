@@ -167,6 +167,12 @@ class AffineChain(torch.autograd.Function):
         return passed, None, None, *reversed(gradients)
 
 
+def linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """What a layer with a bias makes of ``[..., in]``, by the products that are fastest for many rows."""
+    y = AffineChain.apply(x.flatten(0, -2), None, SLOPE, layer.weight, layer.bias)
+    return y.view(*x.shape[:-1], layer.out_features)
+
+
 def pass_back_(grad: Tensor, output: Tensor, slope: float) -> None:
     """Turn the gradient of a LeakyReLU's output into that of its input, in place."""
     torch.ops.aten.leaky_relu_backward.grad_input(grad, output, slope, True, grad_input=grad)

@@ -38,3 +38,15 @@ def test_products_of_onednn_are_found_and_counted():
     products = products_of(lambda: affine(x, weight))
     assert products.pairs == [Pair(((2 * MANY_ROWS, 4), (4, 1)), ((4, 3), (1, 4)), onednn=True)]
     assert products_of(products.alone()).multiply_adds == products.multiply_adds == 2 * MANY_ROWS * 4 * 3
+
+
+def test_products_of_attention_are_counted_in_both_passes():
+    query, key, value = (torch.randn(2, 4, items, 8, requires_grad=True) for items in (50, 6, 6))
+
+    def step() -> None:
+        torch.nn.functional.scaled_dot_product_attention(query, key, value).sum().backward()
+
+    products = products_of(step)
+    # Scores and what they weigh; and a gradient for either side of both.
+    assert products.multiply_adds == (2 + 4) * 2 * 4 * 50 * 6 * 8
+    assert products_of(products.alone()).multiply_adds == products.multiply_adds
