@@ -17,6 +17,9 @@ cp exploration/table.csv benchmarks/results/maze40_exploration/prior_rollouts.cs
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
 python -m benchmarks.throughput --threads 2
+# The same of meta-training, on a busy machine.
+python -m benchmarks.throughput --only meta --cpu-time --rounds 5
+python -m benchmarks.throughput --only meta --threads 2 --rounds 3
 
 # docs/benchmarks.md: what tracking costs, and what a checkpoint of a replay buffer writes.
 python -m benchmarks.tracking

@@ -85,11 +85,16 @@ class NumpyReplay:
         return {key: torch.from_numpy(values[rows]) for key, values in self.arrays.items()}
 
 
+def activation(mlp: MLP) -> nn.Module:
+    """Between its layers."""
+    return nn.LeakyReLU(mlp.slope, inplace=True) if mlp.slope else nn.ReLU()
+
+
 def plain_mlp(mlp: MLP) -> nn.Sequential:
     """The same network as a chain of modules, with copies of its weights and statistics."""
-    layers: list[nn.Module] = [mlp.first, nn.LeakyReLU(0.2, inplace=True)]
+    layers: list[nn.Module] = [mlp.first, activation(mlp)]
     for index, linear in enumerate(mlp.hidden):
-        layers += [linear, *([mlp.norms[index]] if mlp.norms else []), nn.LeakyReLU(0.2, inplace=True)]
+        layers += [linear, *([mlp.norms[index]] if mlp.norms else []), activation(mlp)]
     return copy.deepcopy(nn.Sequential(*layers, mlp.last)).requires_grad_(True)
 
 
@@ -114,15 +119,20 @@ class PlainEncoder(nn.Module):
         return self.posterior(torch.stack(outputs, dim=1)[:, -1])
 
 
-def split(output: Tensor) -> tuple[Tensor, Tensor]:
+def split(output: Tensor, lowest: float = -10, highest: float = 2) -> tuple[Tensor, Tensor]:
     """Mean and clamped log std."""
     mean, log_std = torch.chunk(output, 2, dim=-1)
-    return mean, torch.clamp(log_std, -10, 2)
+    return mean, torch.clamp(log_std, lowest, highest)
 
 
 def log_prob(mean: Tensor, log_std: Tensor, value: Tensor) -> Tensor:
     """Log density per dimension."""
     return -0.5 * ((value - mean) / log_std.exp()) ** 2 - log_std - 0.5 * math.log(2 * math.pi)
+
+
+def tanh_slope(u: Tensor) -> Tensor:
+    """Log derivative of the tanh per dimension."""
+    return 2 * (math.log(2) - u - nn.functional.softplus(-2 * u))
 
 
 def check_numbers(tensors: Sequence[Tensor]) -> None:
@@ -191,7 +201,7 @@ class PlainSkillRL(nn.Module):
         mean, log_std = split(self.policy(observation))
         u = mean + log_std.exp() * torch.randn_like(mean)
         # The density after the tanh, which the divergence to the prior makes superfluous, is computed there too.
-        slope = math.log(2) + 2 * (math.log(2) - u - nn.functional.softplus(-2 * u))
+        slope = math.log(2) + tanh_slope(u)  # of 2 tanh(u)
         density = torch.clamp(log_prob(mean, log_std, u).sum(-1), -20, 10) - slope.sum(-1)
         skill = 2 * torch.tanh(u)
         check_numbers([skill, density])

@@ -4,6 +4,9 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from lightning_skills.nets.mlp import linear
 
 HEADS = 4
 INDUCING_POINTS = 32
@@ -28,9 +31,10 @@ class Attention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         """``[G, N, queries]`` and ``[G, M, keys]`` to ``[G, N, width]``: best where M is small."""
-        q, k, v = self.query(queries), self.key(keys), self.value(keys)
-        scores = _heads(q) @ _heads(k).transpose(-1, -2) / math.sqrt(q.shape[-1])
-        return self._finish(q, (scores.softmax(-1) @ _heads(v)).transpose(-2, -3).flatten(-2))
+        q, k, v = linear(self.query, queries), self.key(keys), self.value(keys)
+        scale = 1 / math.sqrt(q.shape[-1])
+        attended = functional.scaled_dot_product_attention(_heads(q), _heads(k), _heads(v), scale=scale)
+        return self._finish(q, attended.transpose(-2, -3).flatten(-2))
 
     def pool(self, queries: Tensor, keys: Tensor) -> Tensor:
         """The same for a few queries ``[N, queries]`` that all sets share, and many keys ``[G, M, keys]``.
@@ -49,7 +53,7 @@ class Attention(nn.Module):
 
     def _finish(self, q: Tensor, attended: Tensor) -> Tensor:
         attended = q + attended
-        return attended + torch.relu(self.output(attended))
+        return attended + torch.relu(linear(self.output, attended))
 
 
 def _heads(x: Tensor) -> Tensor:
