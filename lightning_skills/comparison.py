@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-<<<<<<< HEAD
-from lightning_skills import tables
-from lightning_skills.command import Tolerance
-=======
 from lightning_skills import tables, unseen
-from lightning_skills.command import Tolerance, options_and_places
->>>>>>> metabase
+from lightning_skills.command import Tolerance
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.statistics import MIN_SEEDS, describe_curves
 from lightning_skills.groups import Group, group_runs

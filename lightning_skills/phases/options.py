@@ -97,16 +97,6 @@ class SkillRLOptions:
             raise InputError("regulariser=prior needs a target_divergence")
 
 
-<<<<<<< HEAD
-TINY_PRETRAINING: Overrides = {"updates": 4, "batch_size": 16, "width": 16}
-TINY_SKILLS: Overrides = {**TINY_PRETRAINING, "prior_layers": 1, "decoder_layers": 1}
-"""Of :class:`SkillPretrainOptions`, for ``debug=smoke``; so are the others of their phases."""
-TINY_ACTION_PRIOR: Overrides = {**TINY_PRETRAINING, "layers": 1}
-TINY_NETWORKS: Overrides = {"policy_layers": 1, "policy_width": 16, "critic_layers": 1, "critic_width": 16}
-TINY_SKILL_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 4, "frames": 120}
-TINY_ACTION_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 16, "frames": 40}
-"""Where an action of the policy is a primitive one."""
-=======
 @dataclass(frozen=True)
 class TargetTaskOptions:
     """Options of :class:`lightning_skills.phases.target_task.TargetTaskModule`; the defaults are SiMPL's code's."""
@@ -177,4 +167,13 @@ class PearlOptions(PearlSizes):
     def __post_init__(self) -> None:
         if self.initial_alpha is not None and self.reward_scale != 1:
             raise InputError("initial_alpha takes the place of reward_scale; set reward_scale=1, or initial_alpha=null")
->>>>>>> metabase
+
+
+TINY_PRETRAINING: Overrides = {"updates": 4, "batch_size": 16, "width": 16}
+TINY_SKILLS: Overrides = {**TINY_PRETRAINING, "prior_layers": 1, "decoder_layers": 1}
+"""Of :class:`SkillPretrainOptions`, for ``debug=smoke``; so are the others of their phases."""
+TINY_ACTION_PRIOR: Overrides = {**TINY_PRETRAINING, "layers": 1}
+TINY_NETWORKS: Overrides = {"policy_layers": 1, "policy_width": 16, "critic_layers": 1, "critic_width": 16}
+TINY_SKILL_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 4, "frames": 120}
+TINY_ACTION_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 16, "frames": 40}
+"""Where an action of the policy is a primitive one."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
-from lightning_skills.phases.options import SkillPretrainOptions, SkillTargetTaskOptions
-from lightning_skills.plugins import Overrides
+from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions, SkillTargetTaskOptions
+from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,7 @@ PRESETS: dict[str, Overrides] = {
 }
 
 SMOKE: Overrides = {
-    "skills.updates": 4,
-    "skills.batch_size": 16,
-    "skills.width": 16,
-    "skills.prior_layers": 1,
-    "skills.decoder_layers": 1,
+    **of_phase("skills", TINY_SKILLS),
     "meta.layers": 1,
     "meta.width": 16,
     "meta.batch_size": 4,
