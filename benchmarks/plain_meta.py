@@ -15,13 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
-from methods.pearl.module import PearlModule
 from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.plain import Batch, NumpyReplay, log_prob, plain_mlp, split, tanh_slope
 from lightning_skills.nets.mlp import MLP
 from lightning_skills.nets.set_transformer import HEADS, Attention, InducedAttention
+from lightning_skills.phases.pearl import PearlModule
 from methods.simpl.module import SimplModule
 
 Draw = tuple[Tensor, Tensor]
