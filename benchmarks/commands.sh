@@ -14,6 +14,14 @@ python train.py -m experiment=spirl_maze_flat_prior phase=prior seed=0,1,2
 python -m lightning_skills explore runs/spirl/maze-spirl40/spirl_maze runs/flat_prior/maze-spirl40/spirl_maze_flat_prior
 cp exploration/table.csv benchmarks/results/maze40_exploration/prior_rollouts.csv
 
+# docs/methods/spirl.md, "The paper's maze": seed 0.
+python train.py experiment=spirl_maze seed=0 skills=runs/spirl/maze-spirl40/spirl_maze/seed0 \
+    evaluation.interim_every=20000
+python train.py experiment=spirl_maze_ssp seed=0 skills=runs/spirl/maze-spirl40/spirl_maze/seed0 \
+    method.rl.frames=400000 evaluation.interim_every=50000
+python train.py -m experiment=spirl_maze_flat_prior,spirl_maze_sac seed=0 collect.worlds=10 \
+    method.rl.updates_per_transition=0.1 method.rl.frames=400000 evaluation.interim_every=50000
+
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
 python -m benchmarks.throughput --threads 2
