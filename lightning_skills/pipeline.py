@@ -149,12 +149,15 @@ class Pipeline:
                 tracker.close("FINISHED")
 
     def _register_owed(self, tracker: MLflowTracker) -> None:
-        owed, csv = unregistered(self._directory), CsvFile(self._directory / "metrics.csv", FIRST_COLUMNS)
+        owed = unregistered(self._directory)
         for part in self.parts:
             if part.name in owed and self._finished(part):
                 # Killed after its artefact was written, it may not have sent all or been ended.
-                tell(tracker.phase(part.name), csv, part.name, part.phase.data != "offline")
+                tell(tracker.phase(part.name), self._metrics(), part.name, part.phase.data != "offline")
                 self._register(part, tracker)
+
+    def _metrics(self) -> CsvFile:
+        return CsvFile(self._directory / "metrics.csv", FIRST_COLUMNS)
 
     def _register(self, part: Part, tracker: MLflowTracker) -> None:
         phase = part.phase
@@ -292,7 +295,7 @@ class Pipeline:
         self, part: Part, module: PhaseModule, data: OfflineData | CollectedData, tracker: MLflowTracker | None
     ) -> None:
         options, online = self._config.logging, isinstance(data, CollectedData)
-        csv = CsvFile(self._directory / "metrics.csv", FIRST_COLUMNS) if self._ranks.zero else None
+        csv = self._metrics() if self._ranks.zero else None
         episodes = CsvFile(self._directory / "episodes.csv", EPISODE_COLUMNS) if self._ranks.zero else None
         every = options.every_frames if online else options.every_updates
         rows = Rows(part.name, csv, every, data if isinstance(data, CollectedData) else None, episodes)

@@ -57,8 +57,8 @@ def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) 
     except psutil.NoSuchProcess:
         return None
     process.wait(300)
-    there = sorted(folder.glob("*/*/*/seed*/checkpoints/*/updates_*"), key=lambda path: path.stat().st_mtime)
-    return f"rank {rank} killed, {'/'.join(there[-1].parts[-2:])} there"
+    there = max(folder.glob("*/*/*/seed*/checkpoints/*/updates_*"), key=lambda path: path.stat().st_mtime)
+    return f"rank {rank} killed, {there.parent.name}/{there.name} there"
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

@@ -177,3 +177,18 @@ TINY_NETWORKS: Overrides = {"policy_layers": 1, "policy_width": 16, "critic_laye
 TINY_SKILL_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 4, "frames": 120}
 TINY_ACTION_RL: Overrides = {**TINY_NETWORKS, "batch_size": 16, "warmup": 16, "frames": 40}
 """Where an action of the policy is a primitive one."""
+TINY_PEARL: Overrides = {
+    "encoder_width": 16,
+    "layers": 2,
+    "width": 16,
+    "meta_batch": 4,
+    "batch_size": 8,
+    "context_size": 6,
+    "tasks_per_round": 2,
+    "initial_steps": 4,
+    "prior_steps": 4,
+    "extra_steps": 4,
+    "updates_per_round": 3,
+    "frames": 1500,
+    "exploration_episodes": 1,
+}

@@ -254,11 +254,10 @@ class SkillRLModule(PhaseModule):
 
     def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
         """Adam of policy, critics and alpha; one over all equals one each."""
-        networks, lr = [*self.policy.parameters(), *self.critics.parameters()], self.options.lr
-        self.optimizer = FusedAdam([*networks, self.log_alpha], lr=lr)
-        if self.options.alpha_lr is not None:
-            alpha = {"params": [self.log_alpha], "lr": self.options.alpha_lr}
-            self.optimizer = FusedAdam([{"params": networks}, alpha], lr=lr)
+        networks, alpha_lr = [*self.policy.parameters(), *self.critics.parameters()], self.options.alpha_lr
+        alpha = {"params": [self.log_alpha], "lr": alpha_lr}
+        learners = [*networks, self.log_alpha] if alpha_lr is None else [{"params": networks}, alpha]
+        self.optimizer = FusedAdam(learners, lr=self.options.lr)
         self._followers: list[Tensor] = [*self.target_critics.parameters()]
         self._leaders: list[Tensor] = [*self.critics.parameters()]
         return [self.optimizer]

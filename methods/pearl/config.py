@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from lightning_skills.phases.options import PearlOptions
-from lightning_skills.plugins import Overrides
+from lightning_skills.phases.options import TINY_PEARL, PearlOptions
+from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,6 @@ PRESETS: dict[str, Overrides] = {
 }
 
 SMOKE: Overrides = {
-    "meta.encoder_width": 16,
-    "meta.layers": 2,
-    "meta.width": 16,
-    "meta.meta_batch": 4,
-    "meta.batch_size": 8,
-    "meta.context_size": 6,
-    "meta.tasks_per_round": 2,
-    "meta.initial_steps": 4,
-    "meta.prior_steps": 4,
+    **of_phase("meta", TINY_PEARL),
     "meta.posterior_steps": 4,
-    "meta.extra_steps": 4,
-    "meta.updates_per_round": 3,
-    "meta.frames": 1500,
-    "meta.exploration_episodes": 1,
 }

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive
-from lightning_skills.phases.options import PearlOptions, TargetTaskOptions
-from lightning_skills.plugins import Overrides
+from lightning_skills.phases.options import TINY_PEARL, PearlOptions, TargetTaskOptions
+from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,7 @@ PRESETS: dict[str, Overrides] = {
 }
 
 SMOKE: Overrides = {
-    "meta.encoder_width": 16,
-    "meta.layers": 2,
-    "meta.width": 16,
-    "meta.meta_batch": 4,
-    "meta.batch_size": 8,
-    "meta.context_size": 6,
-    "meta.tasks_per_round": 2,
-    "meta.initial_steps": 4,
-    "meta.prior_steps": 4,
-    "meta.extra_steps": 4,
-    "meta.updates_per_round": 3,
-    "meta.frames": 1500,
-    "meta.exploration_episodes": 1,
+    **of_phase("meta", TINY_PEARL),
     "adapt.conditioning_episodes": 2,
     "adapt.batch_size": 4,
     "adapt.reuse": 0.2,
