@@ -90,17 +90,8 @@ class SkillRLModule(PhaseModule):
         if artefact.kind not in BEHAVIOURS:
             raise InputError(f"cannot act by an artefact of kind {artefact.kind!r}; known are {', '.join(BEHAVIOURS)}")
         skills = BEHAVIOURS[artefact.kind].from_artefact(artefact)
-        if skills.settings.action_dim != self.context.env.action_dim:
-            raise InputError(
-                f"the {artefact.kind} were learned for actions of length {skills.settings.action_dim}, "
-                f"this environment's have {self.context.env.action_dim}"
-            )
+        skills.require_lengths(self.context.env.state_dim, self.context.env.action_dim)
         learned, here = skills.settings.image_shape, self.renderer.image_shape if self.renderer else None
-        if learned is None and skills.settings.state_dim != self.context.env.state_dim:
-            raise InputError(
-                f"the {artefact.kind} were learned on states of length {skills.settings.state_dim}, "
-                f"this environment's have {self.context.env.state_dim}"
-            )
         looks = skills.low_level_sees or "prior" in (self.options.policy, self.options.regulariser)
         if learned is not None and looks and here != tuple(learned):
             shows = "shows none; set env.images=true" if here is None else f"shows images of {here}"
