@@ -34,7 +34,7 @@ class TaskActing(Acting):
     def __init__(self, module: MetaTrainModule, env: BatchEnv) -> None:
         self._learner, self._tasks = module, TaskEnv(env, module.skill_execution())
         super().__init__(module, self._tasks, self._begin)
-        self.memory = TaskReplay(env.info.task_count, module.views(), module.capacity())
+        self.memory = TaskReplay(env.info.task_count, module.views())
         self._given = ""
 
     def _begin(self, worlds: np.ndarray) -> TensorDict:

@@ -160,7 +160,7 @@ class PearlOptions(PearlSizes):
     extra_steps: int = at_least(0, 600)  # with embeddings from the posterior, to learn from alone
     updates_per_round: int = at_least(1, 2000)
     frames: int = at_least(1, 2_700_000)  # env frames in all; code: 500 rounds
-    capacity: int = at_least(1, 3_000_000)  # transitions of all tasks that are kept; code: 1e6 of each
+    capacity: int = at_least(1, 1_000_000)  # transitions of a task that each view keeps
     exploration_episodes: int = at_least(1, 2)  # in a new task, with embeddings from the prior
     adapted_episodes: int = at_least(1, 1)  # after these, each with the posterior of all before it
 

@@ -95,10 +95,9 @@ class PearlAgent(ContextMetaModule):
 class PearlModule(PearlAgent):
     """Probabilistic embeddings for actor-critic RL (PEARL, Rakelly et al., ICML 2019, Alg. 1 and 2).
 
-    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); transitions of
-    all tasks share one ring (there: 1e6 for each); and value network and policy step together, after critics and
-    encoder (there: one after the other, which is the same, as neither sees the other). The weight of the entropy may be
-    learned, towards an entropy of -dim(A).
+    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); and value network
+    and policy step together, after critics and encoder (there: one after the other, which is the same, as neither sees
+    the other). The weight of the entropy may be learned, towards an entropy of -dim(A).
 
     Args:
         context: Its ``options`` are :class:`PearlOptions`.
@@ -123,10 +122,6 @@ class PearlModule(PearlAgent):
         return self.initial_state(len(tasks)) if self.options.task_blind else super().begin(given, tasks, memory)
 
     # Plan
-
-    def capacity(self) -> int:
-        """See :class:`PearlOptions`."""
-        return self.options.capacity
 
     def plan(self) -> Sequence[Instruction]:
         """At first episodes of all tasks; then rounds: episodes of some tasks, then updates."""

@@ -65,10 +65,6 @@ class TargetTaskModule(ContextMetaModule):
 
     # Plan
 
-    def capacity(self) -> int:
-        """What is learned from; the first episodes are not needed for long."""
-        return int(self.options.capacity)
-
     def plan(self) -> Sequence[Instruction]:
         """Episodes to infer the task from; then rounds: an episode and, once there is a batch, updates."""
         options = self.options

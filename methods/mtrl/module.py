@@ -81,10 +81,6 @@ class MtrlModule(SkillAgent):
         """What is learned from."""
         return {"replay": self.options.capacity}
 
-    def capacity(self) -> int:
-        """Of every task that is trained on."""
-        return self.options.capacity * len(self.train_tasks)
-
     def progress(self) -> tuple[int, int]:
         """(env frames done, env frames in all)."""
         return self.env_frames, self.options.frames * len(self.train_tasks)

@@ -53,10 +53,6 @@ class SimplModule(SkillActorCritic):
 
     # Plan
 
-    def capacity(self) -> int:
-        """Both views of every task."""
-        return 2 * self.options.capacity * len(self.train_tasks + self.test_tasks)
-
     def plan(self) -> Sequence[Instruction]:
         """A warm-up; then epochs: an episode of each task with an embedding from the prior, one from the posterior."""
         options, tasks = self.options, self.train_tasks

@@ -151,7 +151,7 @@ def test_critics_may_learn_from_another_reward_than_the_context_shows():
 
 def test_a_task_blind_policy_sees_no_embedding():
     module = made(task_blind=True)
-    memory = TaskReplay(11, module.views(), 100)
+    memory = TaskReplay(11, module.views())
     for given in ("prior", "context", "all"):
         assert not module.begin(given, torch.tensor([0, 1]), memory)["embedding"].any()
     data, other = batch(), batch()
@@ -166,7 +166,7 @@ def test_a_task_blind_policy_sees_no_embedding():
 
 def test_embeddings_come_from_the_prior_a_sampled_context_or_all_of_it():
     module = made(context_size=2)
-    memory = TaskReplay(11, module.views(), 100)
+    memory = TaskReplay(11, module.views())
     given = transitions(40)
     memory.extend(torch.arange(40) % 2, given, ("context",))
     tasks = torch.tensor([0, 1, 0])

@@ -208,7 +208,7 @@ def test_skills_and_their_prior_never_change():
 
 def test_embeddings_come_from_the_prior_a_sampled_context_or_are_the_mean_given_all():
     module = made(large_context=3)
-    memory = TaskReplay(8, module.views(), 100)
+    memory = TaskReplay(8, module.views())
     given = transitions(40)
     memory.extend(torch.arange(40) % 2, given, ("context",))
     tasks = torch.tensor([0, 1])
