@@ -26,9 +26,9 @@ class SimplModule(SkillActorCritic):
     Embeddings of small contexts, which say little, are trained beside those of large ones, each with its own
     multipliers, which only grow.
 
-    Differs from the authors' code: the prior is evaluated once per transition; the number of updates follows from all
-    transitions since the warm-up together, not rounded in each epoch; multipliers step once an update, after the
-    policy. The multiplier of a task that is not in a batch moves on by Adam's momentum, as under their torch.
+    Differs from the authors' code: the budget is in env frames, not in epochs; the prior is not evaluated in updates,
+    but at both states of a transition when that is stored; multipliers step once an update, after the policy. The
+    multiplier of a task that is not in a batch moves on by Adam's momentum, as under their torch.
 
     Args:
         context: Its ``options`` are :class:`SimplOptions`.
@@ -53,6 +53,10 @@ class SimplModule(SkillActorCritic):
 
     # Plan
 
+    def progress(self) -> tuple[int, int]:
+        """(env frames done, env frames in all)."""
+        return self.env_frames, self.options.frames * len(self.train_tasks)
+
     def plan(self) -> Sequence[Instruction]:
         """A warm-up; then epochs: an episode of each task with an embedding from the prior, one from the posterior."""
         options, tasks = self.options, self.train_tasks
@@ -60,7 +64,8 @@ class SimplModule(SkillActorCritic):
         if new:
             drawn = (options.small_tasks + options.large_tasks) * options.batch_size
             return [self._updates(max(1, int(options.reuse * new / drawn)))]
-        if self.env_frames >= options.frames:
+        done, wanted = self.progress()
+        if done >= wanted:
             return []
         epoch = [
             CollectEpisodes(tasks, "prior", into=("context", "replay")),

@@ -221,7 +221,7 @@ def test_embeddings_come_from_the_prior_a_sampled_context_or_are_the_mean_given_
 
 
 def test_warm_up_epochs_and_updates_follow_from_the_counters():
-    module = made(reuse=10.0)
+    module = made(reuse=10.0, frames=1000)
     tasks = tuple(range(6))
     epoch = [
         CollectEpisodes(tasks, "prior", into=("context", "replay")),
@@ -239,8 +239,11 @@ def test_warm_up_epochs_and_updates_follow_from_the_counters():
     assert module.plan() == epoch
     module.transitions += 1
     assert module.plan()[0].updates == 1
-    module.digested, module.env_frames = module.transitions, module.options.frames
+    module.digested, module.env_frames = module.transitions, 6 * 1000 - 1
+    assert module.plan() == epoch
+    module.env_frames += 1
     assert module.plan() == []
+    assert module.progress() == (6000, 6000)
 
 
 def test_the_published_number_of_updates():
