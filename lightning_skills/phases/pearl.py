@@ -22,6 +22,7 @@ from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.context_meta import ContextMetaModule
 from lightning_skills.phases.options import PearlOptions, PearlSizes
+from lightning_skills.ranks import share
 
 LOG_STD_RANGE = (-20.0, 2.0)
 BOUND = 1.0
@@ -101,6 +102,9 @@ class PearlModule(PearlAgent):
 
     Args:
         context: Its ``options`` are :class:`PearlOptions`.
+
+    Raises:
+        InputError: if the tasks of a batch cannot be shared evenly by the ranks.
     """
 
     kind = "pearl"
@@ -111,6 +115,7 @@ class PearlModule(PearlAgent):
     def __init__(self, context: PhaseContext) -> None:
         options: PearlOptions = context.options
         super().__init__(context, options, options.context_size)
+        share(options.meta_batch, context.world_size, "a group of {} tasks")
         self.value = self._network(context.env.state_dim + options.embedding_dim, 1, last=3e-3)
         self.target_value = copy.deepcopy(self.value)
         self.alpha = Multiplier(options.initial_alpha or 1.0)

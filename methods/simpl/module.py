@@ -15,6 +15,7 @@ from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam, GrowingAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.skill_agent import SkillActorCritic, aim, judge, propose
+from lightning_skills.ranks import share
 from methods.simpl.config import SimplOptions
 from methods.simpl.losses import embedding_loss
 from methods.simpl.networks import Sizes
@@ -32,6 +33,9 @@ class SimplModule(SkillActorCritic):
 
     Args:
         context: Its ``options`` are :class:`SimplOptions`.
+
+    Raises:
+        InputError: if the tasks of a batch cannot be shared evenly by the ranks.
     """
 
     kind = "simpl"
@@ -41,6 +45,8 @@ class SimplModule(SkillActorCritic):
     def __init__(self, context: PhaseContext) -> None:
         options: SimplOptions = context.options
         super().__init__(context, options.layers, options.width, options.embedding_dim, options.large_context)
+        for count in (options.small_tasks, options.large_tasks):
+            share(count, context.world_size, "a group of {} tasks")
         self.sizes = Sizes(options.embedding_dim, options.encoder_width, options.layers, options.width)
         self.encoder = self.sizes.encoder(context.env.state_dim, self.skill_dim)
         self.small_lambda = Multiplier(options.small_embedding_weight)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from lightning_skills.data.batch_env import EnvInfo, TaskDistribution
 from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.errors import InputError
 from lightning_skills.losses import pearl as losses
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.phases.base import CollectEpisodes, PhaseContext, UpdateTasks
@@ -24,13 +25,18 @@ INFO = EnvInfo(
 )
 
 
-def made(**options):
+def made(world_size=1, **options):
     torch.manual_seed(0)
     defaults = {"embedding_dim": 2, "encoder_width": 8, "layers": 2, "width": 8}
     sizes = {"meta_batch": TASKS, "batch_size": BATCH, "context_size": CONTEXT}
-    module = PearlModule(PhaseContext(PearlOptions(**{**defaults, **sizes, **options}), INFO))
+    module = PearlModule(PhaseContext(PearlOptions(**{**defaults, **sizes, **options}), INFO, world_size=world_size))
     module.build_optimizers()
     return module.train()
+
+
+def test_a_batch_that_ranks_cannot_share_is_refused_at_once():
+    with pytest.raises(InputError, match="a group of 5 tasks cannot be shared evenly by 2 processes"):
+        made(world_size=2, meta_batch=5)
 
 
 def transitions(*shape, seed=0):

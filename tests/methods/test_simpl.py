@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from lightning_skills.data.batch_env import EnvInfo, TaskDistribution
 from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.errors import InputError
 from lightning_skills.losses.skill_rl import multiplier_loss
 from lightning_skills.nets.corrected_prior import corrected
 from lightning_skills.nets.gaussian import Gaussian
@@ -29,13 +30,13 @@ INFO = EnvInfo({"observation": (STATES,)}, ACTIONS, 50, TaskDistribution(tuple("
 SKILLS = SkillPretrainOptions(latent_dim=SKILL, width=8, prior_layers=1, decoder_layers=1)
 
 
-def made(**options):
+def made(world_size=1, **options):
     torch.manual_seed(0)
     skills = SkillPretrainModule(PhaseContext(SKILLS, INFO)).artefact()
     sizes = {"embedding_dim": 2, "encoder_width": 8, "layers": 2, "width": 8}
     batches = {"small_tasks": SMALL, "large_tasks": LARGE, "small_context": 2, "large_context": 6}
     chosen = SimplOptions(**{**sizes, **batches, "batch_size": BATCH, **options})
-    module = SimplModule(PhaseContext(chosen, INFO, {"skills": skills})).train()
+    module = SimplModule(PhaseContext(chosen, INFO, {"skills": skills}, world_size=world_size)).train()
     module.build_optimizers()
     return module
 
@@ -244,6 +245,12 @@ def test_warm_up_epochs_and_updates_follow_from_the_counters():
     module.env_frames += 1
     assert module.plan() == []
     assert module.progress() == (6000, 6000)
+
+
+@pytest.mark.parametrize(("options", "count"), [({"small_tasks": 3, "large_tasks": 2}, 3), ({"large_tasks": 5}, 5)])
+def test_batches_that_ranks_cannot_share_are_refused_at_once(options, count):
+    with pytest.raises(InputError, match=f"a group of {count} tasks cannot be shared evenly by 2 processes"):
+        made(world_size=2, **options)
 
 
 def test_the_published_number_of_updates():
