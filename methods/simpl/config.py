@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
-from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions, SkillTargetTaskOptions
+from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions, SkillTargetTaskOptions, simpl_skills
 from lightning_skills.plugins import Overrides, of_phase
 
 
@@ -54,17 +54,15 @@ class SimplAdaptOptions(SkillTargetTaskOptions):
 class SimplConfig:
     """Options by phase."""
 
-    skills: SkillPretrainOptions = field(default_factory=lambda: SkillPretrainOptions(beta=5e-4))
+    skills: SkillPretrainOptions = field(default_factory=simpl_skills)
     meta: SimplOptions = field(default_factory=SimplOptions)
     adapt: SimplAdaptOptions = field(default_factory=SimplAdaptOptions)
 
 
 PRESETS: dict[str, Overrides] = {
-    "maze": {"skills.updates": 100_000},
+    "maze": {"skills.updates": 100_000},  # ours
     "kitchen": {
-        "skills.encoder_width": 128,
-        "skills.decoder_layers": 5,
-        "skills.updates": 480_000,
+        "skills.updates": 480_000,  # SPiRL's code
         "meta.embedding_dim": 6,
         "meta.layers": 5,
         "meta.width": 128,
