@@ -221,6 +221,24 @@ def test_embeddings_come_from_the_prior_a_sampled_context_or_are_the_mean_given_
     assert (drawn.std(0) > 0.3).all()
 
 
+def test_a_posterior_is_inferred_once_for_each_task_and_goes_to_its_worlds(monkeypatch):
+    module, seen = made(), []
+    memory = TaskReplay(8, module.views())
+    memory.extend(torch.arange(40) % 3, transitions(40), ("context",))
+    own = [module.posterior(memory.all(task, "context")[None]).mean[0].detach() for task in range(3)]
+    posterior = module.posterior
+    monkeypatch.setattr(module, "posterior", lambda context: seen.append(context) or posterior(context))
+    tasks = [2, 0, 2, 2, 0]
+    found = module.begin("all", torch.tensor(tasks), memory)["embedding"]
+    torch.testing.assert_close(found, torch.stack([own[task] for task in tasks]))
+    assert len(seen) == 2
+
+
+def test_an_embedding_from_elsewhere_is_refused():
+    with pytest.raises(ValueError, match="not 'task'"):
+        made().begin("task", torch.tensor([0]), TaskReplay(8, {}))
+
+
 def test_warm_up_epochs_and_updates_follow_from_the_counters():
     module = made(reuse=10.0, frames=1000)
     tasks = tuple(range(6))
