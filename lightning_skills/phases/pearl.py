@@ -18,7 +18,7 @@ from lightning_skills.nets.gaussian import Gaussian, squash
 from lightning_skills.nets.mlp import MLP, initialise_like_rlkit
 from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.nets.task_encoder import GaussianProductEncoder
-from lightning_skills.optim import FusedAdam
+from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.context_meta import ContextMetaModule
 from lightning_skills.phases.options import PearlOptions, PearlSizes
@@ -176,8 +176,6 @@ class PearlModule(PearlAgent):
         learners = [*self.critics.parameters(), *self.encoder.parameters()]
         self.critic_optimizer = FusedAdam(learners, lr=self.options.lr)
         self.actor_optimizer = FusedAdam([*self.value.parameters(), *self.policy.parameters()], lr=self.options.lr)
-        self._followers: list[Tensor] = [*self.target_value.parameters()]
-        self._leaders: list[Tensor] = [*self.value.parameters()]
         if not self._learns_alpha:
             return [self.critic_optimizer, self.actor_optimizer]
         self.alpha_optimizer = FusedAdam(self.alpha.parameters(), lr=self.options.lr)
@@ -217,8 +215,7 @@ class PearlModule(PearlAgent):
             wanted = float(self.context.env.action_dim)
             self.step(self.alpha_optimizer, multiplier_loss(alpha, log_prob, wanted))
             more["alpha"] = alpha.detach().mean()
-        with torch.no_grad():
-            torch._foreach_lerp_(self._followers, self._leaders, self.options.tau)
+        follow(self.target_value, self.value, self.options.tau)
         return metrics | more
 
     @property

@@ -16,6 +16,7 @@ from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.mlp import torch_mlp
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
+from lightning_skills.optim import follow
 from lightning_skills.phases.base import PhaseContext
 from lightning_skills.phases.context_meta import ContextMetaModule
 from lightning_skills.phases.skill_rl import join
@@ -161,11 +162,3 @@ def aim(
     value = judge(critics, following, embedding, skill).amin(-1)
     reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
     return td_target(reward, terminated, value, divergence.clamp(max=clip), alpha, discount)
-
-
-@torch.no_grad()
-def follow(followers: nn.Module, leaders: nn.Module, tau: float) -> None:
-    """Move the parameters of target networks by tau towards those that they follow."""
-    ours: list[Tensor] = [*followers.parameters()]
-    theirs: list[Tensor] = [*leaders.parameters()]
-    torch._foreach_lerp_(ours, theirs, tau)

@@ -32,7 +32,7 @@ from lightning_skills.nets.mlp import MLP
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
 from lightning_skills.nets.step_policy import FlatStepPolicy, SkillStepPolicy, StepPolicy
-from lightning_skills.optim import FusedAdam
+from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
 from lightning_skills.phases.options import SkillRLOptions
 
@@ -250,8 +250,6 @@ class SkillRLModule(PhaseModule):
         if self.options.alpha_lr is not None:
             alpha = {"params": [self.log_alpha], "lr": self.options.alpha_lr}
             self.optimizer = FusedAdam([{"params": networks}, alpha], lr=lr)
-        self._followers: list[Tensor] = [*self.target_critics.parameters()]
-        self._leaders: list[Tensor] = [*self.critics.parameters()]
         return [self.optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:
@@ -268,7 +266,7 @@ class SkillRLModule(PhaseModule):
         critic, critic_metrics = critic_loss(recorded, target)
         multiplier, alpha_metrics = alpha_loss(self.log_alpha, divergence, self.target_divergence)
         self.step(self.optimizer, actor + critic + multiplier)
-        self._track()
+        follow(self.target_critics, self.critics, self.options.tau)
         return metrics | critic_metrics | alpha_metrics
 
     def _propose(self, batch: TensorDict) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -304,10 +302,6 @@ class SkillRLModule(PhaseModule):
         value = torch.cat([critic(inputs) for critic in self.target_critics], dim=-1).amin(1)
         reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
         return td_target(reward, terminated, value, divergence, alpha, self.options.discount)
-
-    @torch.no_grad()
-    def _track(self) -> None:
-        torch._foreach_lerp_(self._followers, self._leaders, self.options.tau)
 
     # Handing on
 

@@ -15,10 +15,10 @@ from lightning_skills.nets.corrected_prior import corrected
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.mlp_stack import MLPStack
 from lightning_skills.nets.multiplier import Multiplier
-from lightning_skills.optim import FusedAdam
+from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.options import SkillAgentSizes
-from lightning_skills.phases.skill_agent import Network, SkillAgent, aim, follow, judge, propose
+from lightning_skills.phases.skill_agent import Network, SkillAgent, aim, judge, propose
 from methods.mtrl.config import MtrlOptions
 from methods.mtrl.losses import distillation_loss
 
@@ -33,8 +33,9 @@ class MtrlModule(SkillAgent):
     The paper does not say how distillation proceeds, nor for how long; beside the experts, the shared policy has seen
     the last ones as soon as they are done.
 
-    Experts begin to learn together, once they have a batch each in the mean, and make as many updates as the transitions
-    of the last round ask for in the mean over tasks; alone, each would begin at its own batch and count its own.
+    Experts begin to learn together, once they have a batch each in the mean, and make as many updates as the
+    transitions of the last round ask for in the mean over tasks; alone, each would begin at its own batch and count its
+    own.
 
     Args:
         context: Its ``options`` are :class:`MtrlOptions`.

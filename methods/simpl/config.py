@@ -37,7 +37,7 @@ class SimplOptions:
     tau: float = within(0, 1, 5e-3)  # of the target critics
     lr: float = positive(3e-4)  # Adam, for all networks and multipliers
     capacity: int = at_least(1, 20_000)  # transitions of a task that each view keeps; kitchen 3000
-    # Env frames of each task, in the mean. Code: 1000 epochs of two episodes, up to 4M frames, and a warm-up; kitchen 500
+    # Env frames of each task, in the mean. Code: 1000 epochs of two episodes of up to 2000, and a warm-up; kitchen 500
     frames: int = at_least(1, 4_000_000)
     conditioning_episodes: int = at_least(1, 20)  # in a new task, with embeddings from the prior
     evaluation_episodes: int = at_least(1, 20)  # after them, with the mean of the posterior
