@@ -1,11 +1,11 @@
-"""Adam and RAdam with little cost per parameter."""
+"""Adam, RAdam and Polyak averaging with little cost per parameter."""
 
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 MOMENTUM_EPS = 1e8
 
@@ -75,8 +75,18 @@ class GrowingAdam(FusedAdam):
         """One step."""
         for group in self.param_groups:
             for parameter in group["params"]:
+                # So is then the momentum: where it alone moves a parameter, as that of a task that is not in the batch,
+                # this too can only grow.
                 parameter.grad.clamp_(max=0.0)
         return super().step(closure)
+
+
+@torch.no_grad()
+def follow(followers: nn.Module, leaders: nn.Module, tau: float) -> None:
+    """Move the parameters of target networks by tau towards those that they follow (Polyak averaging)."""
+    ours: list[Tensor] = [*followers.parameters()]
+    theirs: list[Tensor] = [*leaders.parameters()]
+    torch._foreach_lerp_(ours, theirs, tau)
 
 
 def laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:

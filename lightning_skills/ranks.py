@@ -141,6 +141,17 @@ def total(values: Tensor) -> Tensor:
     return values
 
 
+def share(count: int, ranks: int, items: str) -> int:
+    """How many of some items, such as "a group of {} tasks", each of so many ranks has.
+
+    Raises:
+        InputError: if it cannot be shared evenly.
+    """
+    if count % ranks:
+        raise InputError(f"{items.format(count)} cannot be shared evenly by {ranks} processes")
+    return count // ranks
+
+
 def averages(tensors: Sequence[Tensor], size: int) -> list[Tensor]:
     """The means of tensors over so many ranks, in one flat sum."""
     flat = total(torch.cat([tensor.flatten() for tensor in tensors])) / size

@@ -1,17 +1,15 @@
 """A TensorDict replay buffer that is checkpointed as immutable segments."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from tensordict import NestedKey, TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import LazyTensorStorage
 
-SEGMENT = 4096
+from lightning_skills.data import segments
 
 
 class Replay:
@@ -24,7 +22,7 @@ class Replay:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.written = 0
-        self._storage = LazyTensorStorage(min(SEGMENT, capacity))
+        self._storage = LazyTensorStorage(min(segments.SEGMENT, capacity))
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)
@@ -65,26 +63,17 @@ class Replay:
             previous: Folder of an earlier :meth:`save`.
             previously_written: ``written`` at that time.
         """
-        folder.mkdir(parents=True)
-        touched = self._segments_written_since(previously_written)
-        for first in range(0, len(self), SEGMENT):
-            name = f"segment_{first:09d}.safetensors"
-            if previous is not None and first // SEGMENT not in touched:
-                os.link(previous / name, folder / name)
-                continue
-            flat = self._storage.get(slice(first, min(first + SEGMENT, len(self)))).flatten_keys("/")
-            save_file({key: value.contiguous() for key, value in flat.items()}, folder / name)
+        changed = self._segments_written_since(previously_written)
+        segments.save(folder, previous, len(self), changed, self._storage.get)
 
     def _segments_written_since(self, written: int) -> set[int]:
         newest = np.arange(max(written, self.written - self.capacity), self.written)
-        return set(np.unique(newest % self.capacity // SEGMENT).tolist())
+        return set(np.unique(newest % self.capacity // segments.SEGMENT).tolist())
 
     def load(self, folder: Path, written: int) -> "Replay":
         """Inverse of :meth:`save`, into an empty buffer; returns it."""
-        for file in sorted(folder.glob("segment_*.safetensors")):
-            flat = load_file(file)
-            length = len(next(iter(flat.values())))
-            self.extend(TensorDict(flat, batch_size=[length]).unflatten_keys("/"))
+        for rows in segments.load(folder):
+            self.extend(rows)
         self.written = written
         return self
 

@@ -15,6 +15,7 @@ from lightning_skills.data.task_replay import TaskReplay
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import CollectEpisodes, Update, UpdateTasks
 from lightning_skills.phases.meta_train import MetaTrainModule
+from lightning_skills.ranks import share
 
 MEMORY = "memory"
 MAX_WORLDS = 100
@@ -34,7 +35,7 @@ class TaskActing(Acting):
     def __init__(self, module: MetaTrainModule, env: BatchEnv) -> None:
         self._learner, self._tasks = module, TaskEnv(env, module.skill_execution())
         super().__init__(module, self._tasks, self._begin)
-        self.memory = TaskReplay(env.info.task_count, module.views(), module.capacity())
+        self.memory = TaskReplay(env.info.task_count, module.views())
         self._given = ""
 
     def _begin(self, worlds: np.ndarray) -> TensorDict:
@@ -109,7 +110,9 @@ class TaskData(CollectedData):
         """
         if isinstance(update, Update):
             return self.memory.sample(self.own, self.module.share(update), update.source)[0]
-        tasks = [self.own[torch.randint(len(self.own), (self._share(count),))] for count in update.groups]
+        ranks = self.module.context.world_size
+        counts = [share(count, ranks, "a group of {} tasks") for count in update.groups]
+        tasks = [self.own[torch.randint(len(self.own), (count,))] for count in counts]
         keys = self._learner.context_keys
         contexts = {
             f"context_{index}": self.memory.sample(group, items, update.context_view, keys)
@@ -118,9 +121,3 @@ class TaskData(CollectedData):
         task = torch.cat(tasks) if tasks else self.own
         transitions = self.memory.sample(task, update.batch_size, update.view)
         return TensorDict({"task": task, "transitions": transitions, **contexts})
-
-    def _share(self, count: int) -> int:
-        ranks = self.module.context.world_size
-        if count % ranks:
-            raise InputError(f"a group of {count} tasks cannot be shared evenly by {ranks} processes")
-        return count // ranks

@@ -54,6 +54,24 @@ class Behaviour(nn.Module, ABC):
         """What is chosen, given states or images ``[B, ...]``."""
         return Gaussian.from_output(self.prior_net(seen))
 
+    def require_lengths(self, state_dim: int, action_dim: int) -> None:
+        """Check that it serves an environment of these lengths; of states only where it sees them.
+
+        Raises:
+            InputError: if it was learned on others.
+        """
+        learned = self.settings
+        if learned.action_dim != action_dim:
+            raise InputError(
+                f"the {self.kind} were learned for actions of length {learned.action_dim}, "
+                f"this environment's have {action_dim}"
+            )
+        if learned.image_shape is None and learned.state_dim != state_dim:
+            raise InputError(
+                f"the {self.kind} were learned on states of length {learned.state_dim}, "
+                f"this environment's have {state_dim}"
+            )
+
     @abstractmethod
     def low_level(self, renderer: Renderer | None) -> LowLevel | None:
         """The low-level policy as it acts in an environment; None if a choice is itself the primitive action.

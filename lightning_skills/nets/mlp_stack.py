@@ -32,7 +32,10 @@ class MLPStack(nn.Module):
 
         Like :class:`lightning_skills.nets.mlp.MLP` it takes ``learning``: of the first axis, only so many train them.
         """
-        chosen = [[each.index_select(0, members) for each in part] for part in (self.weights, self.biases)]
+        parts: list[list[Tensor]] = [[*self.weights], [*self.biases]]
+        everyone = torch.arange(len(parts[0][0]), device=members.device)
+        # Where all are asked for in their order, as whenever each acts in its own world, nothing is copied.
+        chosen = parts if torch.equal(members, everyone) else _selected(parts, members)
         fixed = [[each.detach() for each in part] for part in chosen]
 
         def forward(x: Tensor, learning: int | None = None) -> Tensor:
@@ -41,6 +44,10 @@ class MLPStack(nn.Module):
             return torch.cat([_chain(x[:learning], *chosen), _chain(x[learning:], *fixed)])
 
         return forward
+
+
+def _selected(parts: Sequence[Sequence[Tensor]], members: Tensor) -> list[list[Tensor]]:
+    return [[each.index_select(0, members) for each in part] for part in parts]
 
 
 def _uniform(members: int, fan_in: int, rows: int, columns: int) -> nn.Parameter:

@@ -18,7 +18,7 @@ from lightning_skills.data.rendering import Renderer
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.errors import InputError
 from lightning_skills.nets.step_policy import StepPolicy
-from lightning_skills.ranks import averages
+from lightning_skills.ranks import averages, share
 
 Metrics = dict[str, Tensor]
 COUNTERS = ("env_frames", "transitions", "digested", "updates")
@@ -252,10 +252,7 @@ class PhaseModule(LightningModule, ABC):
         Raises:
             InputError: if a batch cannot be shared evenly.
         """
-        if update.batch_size % self.context.world_size:
-            ranks = self.context.world_size
-            raise InputError(f"a batch of {update.batch_size} cannot be shared evenly by {ranks} processes")
-        return update.batch_size // self.context.world_size
+        return share(update.batch_size, self.context.world_size, "a batch of {}")
 
     def keep_frozen(self, *modules: nn.Module) -> None:
         """Exclude modules from training for good: no gradients, and eval mode whatever Lightning calls."""

@@ -60,15 +60,26 @@ class ContextMetaModule(MetaTrainModule):
 
     @torch.no_grad()
     def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
-        """An embedding ``[n, d]`` from the "prior", from the posterior of a sampled "context", or of "all" of it."""
+        """An embedding ``[n, d]`` from the "prior", from the posterior of a sampled "context", or of "all" of it.
+
+        Raises:
+            ValueError: if it is to know anything else.
+        """
         if given == "prior":
             embedding = torch.randn(len(tasks), self.embedding_dim)
         elif given == "context":
             embedding = self.posterior(memory.sample(tasks, self.context_size, "context", self.context_keys)).rsample()
+        elif given == "all":
+            embedding = self.settled(self._of_all(tasks, memory))
         else:
-            contexts = [memory.all(task, "context")[None] for task in tasks.tolist()]
-            embedding = torch.cat([self.settled(self.posterior(context)) for context in contexts])
+            raise ValueError(f"episodes begin with an embedding from prior, context or all, not {given!r}")
         return TensorDict({"embedding": embedding.cpu()}, batch_size=[len(tasks)])
+
+    def _of_all(self, tasks: Tensor, memory: TaskReplay) -> Gaussian:
+        """The posterior ``[n, d]`` given all of the context, inferred once for each task however many worlds it has."""
+        distinct, place = tasks.unique(return_inverse=True)
+        posteriors = [self.posterior(memory.all(task, "context")[None]) for task in distinct.tolist()]
+        return Gaussian(*(torch.cat(parts)[place] for parts in zip(*posteriors, strict=True)))
 
     def views(self) -> Mapping[str, int]:
         """What encoders see, and what is learned from."""

@@ -34,10 +34,6 @@ class MetaTrainModule(PhaseModule):
     def views(self) -> Mapping[str, int]:
         """The views of the memory, by name, with the transitions each keeps of a task."""
 
-    @abstractmethod
-    def capacity(self) -> int:
-        """Transitions of all tasks that the memory keeps on a rank."""
-
     def collected(self, collect: CollectEpisodes, transitions: int, memory: TaskReplay) -> None:
         """Told on all ranks when the episodes of an instruction have ended; what follows from them may be kept.
 

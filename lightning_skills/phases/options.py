@@ -57,6 +57,14 @@ class ActionPriorOptions(PretrainOptions):
     updates: int = at_least(1, 478_000)  # 200 epochs of 4 passes over the maze's trajectories (code)
 
 
+def simpl_skills() -> SkillPretrainOptions:
+    """SiMPL's: encoder and decoder are SPiRL's kitchen's in the maze too; its code has no training of them.
+
+    Beta is that of SPiRL's kitchen; nothing is published for the maze.
+    """
+    return SkillPretrainOptions(encoder_width=128, decoder_layers=5, beta=5e-4)
+
+
 @dataclass(frozen=True)
 class SkillRLOptions:
     """Options of :class:`lightning_skills.phases.skill_rl.SkillRLModule`.
@@ -120,6 +128,23 @@ class SkillTargetTaskOptions(TargetTaskOptions):
 
 
 @dataclass(frozen=True)
+class SkillAgentSizes:
+    """What policies over skills and their critics are built from; the defaults are SiMPL's code's in the maze."""
+
+    layers: int = at_least(1, 3)  # hidden layers; kitchen 5
+    width: int = at_least(1, 256)  # of each; kitchen 128
+
+
+@dataclass(frozen=True)
+class SpirlTargetTaskOptions(SkillTargetTaskOptions):
+    """Options of :class:`lightning_skills.phases.target_task.SpirlTargetTaskModule`; as of SiMPL's code in the maze."""
+
+    divergence_clip: float = positive(10.0)  # of the KL in the critics' target
+    initial_alpha: float = positive(0.05)  # first weight of the KL to the skill prior; kitchen 1
+    alpha_lr: float = positive(3e-4)  # Adam; kitchen 3e-3
+
+
+@dataclass(frozen=True)
 class PearlSizes:
     """What the networks of PEARL are built from; the defaults are its authors' code's (oyster)."""
 
@@ -160,7 +185,7 @@ class PearlOptions(PearlSizes):
     extra_steps: int = at_least(0, 600)  # with embeddings from the posterior, to learn from alone
     updates_per_round: int = at_least(1, 2000)
     frames: int = at_least(1, 2_700_000)  # env frames in all; code: 500 rounds
-    capacity: int = at_least(1, 3_000_000)  # transitions of all tasks that are kept; code: 1e6 of each
+    capacity: int = at_least(1, 1_000_000)  # transitions of a task that each view keeps
     exploration_episodes: int = at_least(1, 2)  # in a new task, with embeddings from the prior
     adapted_episodes: int = at_least(1, 1)  # after these, each with the posterior of all before it
 
@@ -169,6 +194,13 @@ class PearlOptions(PearlSizes):
             raise InputError("initial_alpha takes the place of reward_scale; set reward_scale=1, or initial_alpha=null")
 
 
+SPIRL_IN_SIMPLS_KITCHEN: Overrides = {
+    "initial_alpha": 1.0,
+    "alpha_lr": 3e-3,
+    "target_divergence": 5.0,
+    "frames": 280_000,
+}
+"""Of :class:`SpirlTargetTaskOptions` (SiMPL's code)."""
 TINY_PRETRAINING: Overrides = {"updates": 4, "batch_size": 16, "width": 16}
 TINY_SKILLS: Overrides = {**TINY_PRETRAINING, "prior_layers": 1, "decoder_layers": 1}
 """Of :class:`SkillPretrainOptions`, for ``debug=smoke``; so are the others of their phases."""

@@ -18,10 +18,11 @@ from lightning_skills.nets.gaussian import Gaussian, squash
 from lightning_skills.nets.mlp import MLP, initialise_like_rlkit
 from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.nets.task_encoder import GaussianProductEncoder
-from lightning_skills.optim import FusedAdam
+from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.context_meta import ContextMetaModule
 from lightning_skills.phases.options import PearlOptions, PearlSizes
+from lightning_skills.ranks import share
 
 LOG_STD_RANGE = (-20.0, 2.0)
 BOUND = 1.0
@@ -95,13 +96,15 @@ class PearlAgent(ContextMetaModule):
 class PearlModule(PearlAgent):
     """Probabilistic embeddings for actor-critic RL (PEARL, Rakelly et al., ICML 2019, Alg. 1 and 2).
 
-    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); transitions of
-    all tasks share one ring (there: 1e6 for each); and value network and policy step together, after critics and
-    encoder (there: one after the other, which is the same, as neither sees the other). The weight of the entropy may be
-    learned, towards an entropy of -dim(A).
+    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); and value network
+    and policy step together, after critics and encoder (there: one after the other, which is the same, as neither sees
+    the other). The weight of the entropy may be learned, towards an entropy of -dim(A).
 
     Args:
         context: Its ``options`` are :class:`PearlOptions`.
+
+    Raises:
+        InputError: if the tasks of a batch cannot be shared evenly by the ranks.
     """
 
     kind = "pearl"
@@ -112,6 +115,7 @@ class PearlModule(PearlAgent):
     def __init__(self, context: PhaseContext) -> None:
         options: PearlOptions = context.options
         super().__init__(context, options, options.context_size)
+        share(options.meta_batch, context.world_size, "a group of {} tasks")
         self.value = self._network(context.env.state_dim + options.embedding_dim, 1, last=3e-3)
         self.target_value = copy.deepcopy(self.value)
         self.alpha = Multiplier(options.initial_alpha or 1.0)
@@ -123,10 +127,6 @@ class PearlModule(PearlAgent):
         return self.initial_state(len(tasks)) if self.options.task_blind else super().begin(given, tasks, memory)
 
     # Plan
-
-    def capacity(self) -> int:
-        """See :class:`PearlOptions`."""
-        return self.options.capacity
 
     def plan(self) -> Sequence[Instruction]:
         """At first episodes of all tasks; then rounds: episodes of some tasks, then updates."""
@@ -176,8 +176,6 @@ class PearlModule(PearlAgent):
         learners = [*self.critics.parameters(), *self.encoder.parameters()]
         self.critic_optimizer = FusedAdam(learners, lr=self.options.lr)
         self.actor_optimizer = FusedAdam([*self.value.parameters(), *self.policy.parameters()], lr=self.options.lr)
-        self._followers: list[Tensor] = [*self.target_value.parameters()]
-        self._leaders: list[Tensor] = [*self.value.parameters()]
         if not self._learns_alpha:
             return [self.critic_optimizer, self.actor_optimizer]
         self.alpha_optimizer = FusedAdam(self.alpha.parameters(), lr=self.options.lr)
@@ -217,8 +215,7 @@ class PearlModule(PearlAgent):
             wanted = float(self.context.env.action_dim)
             self.step(self.alpha_optimizer, multiplier_loss(alpha, log_prob, wanted))
             more["alpha"] = alpha.detach().mean()
-        with torch.no_grad():
-            torch._foreach_lerp_(self._followers, self._leaders, self.options.tau)
+        follow(self.target_value, self.value, self.options.tau)
         return metrics | more
 
     @property

@@ -9,12 +9,14 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from lightning_skills.data.skill_env import SkillExecution
+from lightning_skills.errors import InputError
 from lightning_skills.losses.skill_rl import analytic_kl, td_target
 from lightning_skills.nets.corrected_prior import corrected
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.mlp import torch_mlp
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
+from lightning_skills.optim import follow
 from lightning_skills.phases.base import PhaseContext
 from lightning_skills.phases.context_meta import ContextMetaModule
 from lightning_skills.phases.skill_rl import join
@@ -34,6 +36,9 @@ class SkillAgent(ContextMetaModule):
         width: Of each of these.
         embedding_dim: As of :class:`ContextMetaModule`; with 0 the policy knows nothing of its task.
         context_size: As of :class:`ContextMetaModule`.
+
+    Raises:
+        InputError: if the skills are of another model, or of states or actions of other lengths than the environment's.
     """
 
     context_keys = ("observation", "action", ("next", "reward"), ("next", "terminated"), ("next", "observation"))
@@ -42,7 +47,7 @@ class SkillAgent(ContextMetaModule):
         self, context: PhaseContext, layers: int, width: int, embedding_dim: int = 0, context_size: int = 0
     ) -> None:
         super().__init__(context, embedding_dim, context_size)
-        self.skills = SkillModel.from_artefact(context.artefacts["skills"])
+        self.skills = _closed_loop(context)
         self.skill_dim = self.skills.latent_dim
         self.known_dim = context.env.state_dim + embedding_dim
         self.policy = torch_mlp(self.known_dim, 2 * self.skill_dim, layers, width)
@@ -103,6 +108,16 @@ class SkillActorCritic(SkillAgent):
         follow(self.target_critics, self.critics, self.options.tau)
 
 
+def _closed_loop(context: PhaseContext) -> SkillModel:
+    skills = cast(SkillModel, SkillModel.from_artefact(context.artefacts["skills"]))
+    learned = skills.settings
+    if learned.decoder != "closed_loop" or learned.image_shape is not None:
+        sees = "states" if learned.image_shape is None else "images"
+        raise InputError(f"this method needs closed-loop skills of states; these are of {sees}, {learned.decoder}")
+    skills.require_lengths(context.env.state_dim, context.env.action_dim)
+    return skills
+
+
 # Of transitions ``[B, ...]`` with embeddings ``[B, ..., d]``
 
 
@@ -147,11 +162,3 @@ def aim(
     value = judge(critics, following, embedding, skill).amin(-1)
     reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
     return td_target(reward, terminated, value, divergence.clamp(max=clip), alpha, discount)
-
-
-@torch.no_grad()
-def follow(followers: nn.Module, leaders: nn.Module, tau: float) -> None:
-    """Move the parameters of target networks by tau towards those that they follow."""
-    ours: list[Tensor] = [*followers.parameters()]
-    theirs: list[Tensor] = [*leaders.parameters()]
-    torch._foreach_lerp_(ours, theirs, tau)

@@ -32,7 +32,7 @@ from lightning_skills.nets.mlp import MLP
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
 from lightning_skills.nets.step_policy import FlatStepPolicy, SkillStepPolicy, StepPolicy
-from lightning_skills.optim import FusedAdam
+from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
 from lightning_skills.phases.options import SkillRLOptions
 
@@ -90,17 +90,8 @@ class SkillRLModule(PhaseModule):
         if artefact.kind not in BEHAVIOURS:
             raise InputError(f"cannot act by an artefact of kind {artefact.kind!r}; known are {', '.join(BEHAVIOURS)}")
         skills = BEHAVIOURS[artefact.kind].from_artefact(artefact)
-        if skills.settings.action_dim != self.context.env.action_dim:
-            raise InputError(
-                f"the {artefact.kind} were learned for actions of length {skills.settings.action_dim}, "
-                f"this environment's have {self.context.env.action_dim}"
-            )
+        skills.require_lengths(self.context.env.state_dim, self.context.env.action_dim)
         learned, here = skills.settings.image_shape, self.renderer.image_shape if self.renderer else None
-        if learned is None and skills.settings.state_dim != self.context.env.state_dim:
-            raise InputError(
-                f"the {artefact.kind} were learned on states of length {skills.settings.state_dim}, "
-                f"this environment's have {self.context.env.state_dim}"
-            )
         looks = skills.low_level_sees or "prior" in (self.options.policy, self.options.regulariser)
         if learned is not None and looks and here != tuple(learned):
             shows = "shows none; set env.images=true" if here is None else f"shows images of {here}"
@@ -258,8 +249,6 @@ class SkillRLModule(PhaseModule):
         alpha = {"params": [self.log_alpha], "lr": alpha_lr}
         learners = [*networks, self.log_alpha] if alpha_lr is None else [{"params": networks}, alpha]
         self.optimizer = FusedAdam(learners, lr=self.options.lr)
-        self._followers: list[Tensor] = [*self.target_critics.parameters()]
-        self._leaders: list[Tensor] = [*self.critics.parameters()]
         return [self.optimizer]
 
     def update(self, batch: TensorDict) -> Metrics:
@@ -276,7 +265,7 @@ class SkillRLModule(PhaseModule):
         critic, critic_metrics = critic_loss(recorded, target)
         multiplier, alpha_metrics = alpha_loss(self.log_alpha, divergence, self.target_divergence)
         self.step(self.optimizer, actor + critic + multiplier)
-        self._track()
+        follow(self.target_critics, self.critics, self.options.tau)
         return metrics | critic_metrics | alpha_metrics
 
     def _propose(self, batch: TensorDict) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -312,10 +301,6 @@ class SkillRLModule(PhaseModule):
         value = torch.cat([critic(inputs) for critic in self.target_critics], dim=-1).amin(1)
         reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
         return td_target(reward, terminated, value, divergence, alpha, self.options.discount)
-
-    @torch.no_grad()
-    def _track(self) -> None:
-        torch._foreach_lerp_(self._followers, self._leaders, self.options.tau)
 
     # Handing on
 

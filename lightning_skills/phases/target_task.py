@@ -1,6 +1,7 @@
 """Learning one target task, episode by episode, from what was meta-trained on others."""
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class TargetTaskModule(ContextMetaModule):
 
     def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
         """An embedding ``[n, d]`` from the "prior", or the task's."""
-        return super().begin(given, tasks, memory) if given == "prior" else self.initial_state(len(tasks))
+        return self.initial_state(len(tasks)) if given == "all" else super().begin(given, tasks, memory)
 
     @torch.no_grad()
     def collected(self, collect: CollectEpisodes, transitions: int, memory: TaskReplay) -> None:
@@ -64,10 +65,6 @@ class TargetTaskModule(ContextMetaModule):
         self.latest.fill_(transitions)
 
     # Plan
-
-    def capacity(self) -> int:
-        """What is learned from; the first episodes are not needed for long."""
-        return int(self.options.capacity)
 
     def plan(self) -> Sequence[Instruction]:
         """Episodes to infer the task from; then rounds: an episode and, once there is a batch, updates."""
@@ -115,9 +112,9 @@ class SkillTargetTaskModule(TargetTaskModule, SkillActorCritic):
         self.alpha_optimizer = self.optimizer_of_alpha()
         return [self.critic_optimizer, self.actor_optimizer, self.alpha_optimizer]
 
+    @abstractmethod
     def optimizer_of_alpha(self) -> torch.optim.Optimizer:
         """Of the weight of the KL to the prior."""
-        raise NotImplementedError
 
     def update(self, batch: TensorDict) -> Metrics:
         """One step on transitions ``[B]``."""
@@ -140,6 +137,31 @@ class SkillTargetTaskModule(TargetTaskModule, SkillActorCritic):
         self.step(self.alpha_optimizer, multiplier_loss(alpha, divergence, options.target_divergence))
         self._track()
         return metrics | of_actor | {"alpha": alpha.detach().mean()}
+
+
+class SpirlTargetTaskModule(SkillTargetTaskModule):
+    """SPiRL as in SiMPL's code: no embedding, and everything begins anew.
+
+    Unlike :class:`lightning_skills.phases.skill_rl.SkillRLModule` its policy is a correction of the skill prior, the KL
+    in the critics' target is clipped, the policy steps after the critics, and updates follow whole episodes.
+
+    Args:
+        context: Its ``options`` are :class:`SpirlTargetTaskOptions`.
+        layers: Hidden layers of policy and critics.
+        width: Of each of these.
+    """
+
+    def __init__(self, context: PhaseContext, layers: int, width: int) -> None:
+        super().__init__(context, context.options.initial_alpha, layers, width)
+        self._settings = {"layers": layers, "width": width}
+
+    def settings(self) -> Mapping[str, Any]:
+        """The sizes of the networks."""
+        return self._settings
+
+    def optimizer_of_alpha(self) -> FusedAdam:
+        """It grows and shrinks."""
+        return FusedAdam(self.alpha.parameters(), lr=self.options.alpha_lr)
 
 
 def take_over(network: nn.Module, meta: Artefact, name: str) -> None:

@@ -3,20 +3,19 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
-from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions, SkillTargetTaskOptions
+from lightning_skills.phases.options import (
+    SPIRL_IN_SIMPLS_KITCHEN,
+    TINY_SKILLS,
+    SkillAgentSizes,
+    SkillPretrainOptions,
+    SpirlTargetTaskOptions,
+    simpl_skills,
+)
 from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
-class MtrlSizes:
-    """What the networks are built from; the defaults are the code's for the maze."""
-
-    layers: int = at_least(1, 3)  # hidden layers of policies and critics; kitchen 5
-    width: int = at_least(1, 256)  # of each; kitchen 128
-
-
-@dataclass(frozen=True)
-class MtrlOptions(MtrlSizes):
+class MtrlOptions(SkillAgentSizes):
     """Options of :class:`methods.mtrl.module.MtrlModule`; experts are the code's SPiRL in the maze."""
 
     initial_alpha: float = positive(0.05)  # first weight of the KL to the skill prior; kitchen 1
@@ -29,46 +28,27 @@ class MtrlOptions(MtrlSizes):
     tau: float = within(0, 1, 5e-3)  # of the target critics
     lr: float = positive(3e-4)  # Adam, for experts, critics and the shared policy
     capacity: int = at_least(1, 20_000)  # transitions of a task that are kept
-    frames: int = at_least(1, 1_000_000)  # env frames in each task; code: 500 episodes, kitchen 1000
+    frames: int = at_least(1, 1_000_000)  # env frames of each task, in the mean; code: 500 episodes, kitchen 1000
     evaluation_episodes: int = at_least(1, 20)  # of the shared policy in a new task
-
-
-@dataclass(frozen=True)
-class MtrlAdaptOptions(SkillTargetTaskOptions):
-    """Options of :class:`methods.mtrl.adapt.MtrlAdaptModule`: the code's SPiRL in the maze."""
-
-    divergence_clip: float = positive(10.0)  # of the KL in the critics' target
-    initial_alpha: float = positive(0.05)  # first weight of the KL to the skill prior; kitchen 1
-    alpha_lr: float = positive(3e-4)  # Adam; kitchen 3e-3
 
 
 @dataclass(frozen=True)
 class MtrlConfig:
     """Options by phase."""
 
-    skills: SkillPretrainOptions = field(default_factory=lambda: SkillPretrainOptions(beta=5e-4))
+    skills: SkillPretrainOptions = field(default_factory=simpl_skills)
     meta: MtrlOptions = field(default_factory=MtrlOptions)
-    adapt: MtrlAdaptOptions = field(default_factory=MtrlAdaptOptions)
+    adapt: SpirlTargetTaskOptions = field(default_factory=SpirlTargetTaskOptions)
 
 
 PRESETS: dict[str, Overrides] = {
-    "maze": {"skills.updates": 100_000},
+    "maze": {"skills.updates": 100_000},  # ours
     "kitchen": {
-        "skills.encoder_width": 128,
-        "skills.decoder_layers": 5,
-        "skills.updates": 480_000,
+        "skills.updates": 480_000,  # SPiRL's code
         "meta.layers": 5,
         "meta.width": 128,
-        **{
-            f"{phase}.{name}": value
-            for phase in ("meta", "adapt")
-            for name, value in {
-                "initial_alpha": 1.0,
-                "alpha_lr": 3e-3,
-                "target_divergence": 5.0,
-                "frames": 280_000,
-            }.items()
-        },
+        **of_phase("meta", SPIRL_IN_SIMPLS_KITCHEN),
+        **of_phase("adapt", SPIRL_IN_SIMPLS_KITCHEN),
     },
 }
 

@@ -15,10 +15,11 @@ from lightning_skills.nets.corrected_prior import corrected
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.mlp_stack import MLPStack
 from lightning_skills.nets.multiplier import Multiplier
-from lightning_skills.optim import FusedAdam
+from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
-from lightning_skills.phases.skill_agent import Network, SkillAgent, aim, follow, judge, propose
-from methods.mtrl.config import MtrlOptions, MtrlSizes
+from lightning_skills.phases.options import SkillAgentSizes
+from lightning_skills.phases.skill_agent import Network, SkillAgent, aim, judge, propose
+from methods.mtrl.config import MtrlOptions
 from methods.mtrl.losses import distillation_loss
 
 
@@ -32,6 +33,10 @@ class MtrlModule(SkillAgent):
     The paper does not say how distillation proceeds, nor for how long; beside the experts, the shared policy has seen
     the last ones as soon as they are done.
 
+    Experts begin to learn together, once they have a batch each in the mean, and make as many updates as the
+    transitions of the last round ask for in the mean over tasks; alone, each would begin at its own batch and count its
+    own.
+
     Args:
         context: Its ``options`` are :class:`MtrlOptions`.
     """
@@ -39,6 +44,7 @@ class MtrlModule(SkillAgent):
     kind = "mtrl"
     networks = ("policy",)
     options: MtrlOptions
+    latest: Tensor
 
     def __init__(self, context: PhaseContext) -> None:
         options: MtrlOptions = context.options
@@ -50,11 +56,12 @@ class MtrlModule(SkillAgent):
         )
         self.target_critics = copy.deepcopy(self.critics)
         self.alpha = Multiplier(options.initial_alpha, tasks)
+        self.register_buffer("latest", torch.zeros((), dtype=torch.int64))  # transitions of the last round
         self.keep_frozen(self.target_critics)
 
     def settings(self) -> Mapping[str, Any]:
         """The sizes of the networks."""
-        return {field.name: getattr(self.options, field.name) for field in fields(MtrlSizes)}
+        return {field.name: getattr(self.options, field.name) for field in fields(SkillAgentSizes)}
 
     # Acting
 
@@ -75,15 +82,15 @@ class MtrlModule(SkillAgent):
         """A skill ``[N, d]`` of the expert of each world's task."""
         return self._act(self.experts.of(state["task"].to(self.device)), observation, state, explore)
 
+    def collected(self, collect: CollectEpisodes, transitions: int, memory: TaskReplay) -> None:
+        """Count the transitions of a round."""
+        self.latest.fill_(transitions)
+
     # Plan
 
     def views(self) -> Mapping[str, int]:
         """What is learned from."""
         return {"replay": self.options.capacity}
-
-    def capacity(self) -> int:
-        """Of every task that is trained on."""
-        return self.options.capacity * len(self.train_tasks)
 
     def progress(self) -> tuple[int, int]:
         """(env frames done, env frames in all)."""
@@ -92,9 +99,10 @@ class MtrlModule(SkillAgent):
     def plan(self) -> Sequence[Instruction]:
         """Rounds: an episode of each task by its expert and, once there is a batch, updates."""
         options, (done, wanted) = self.options, self.progress()
-        new, drawn = self.transitions - self.digested, len(self.train_tasks) * options.batch_size
-        if new and self.transitions >= drawn:
-            return [UpdateTasks(max(1, int(options.reuse * new / drawn)), (), (), options.batch_size)]
+        drawn = len(self.train_tasks) * options.batch_size
+        if self.digested < self.transitions >= drawn:
+            updates = max(1, int(options.reuse * int(self.latest) / drawn))
+            return [UpdateTasks(updates, (), (), options.batch_size)]
         return (
             [] if done >= wanted else [CollectEpisodes(self.train_tasks, "task", policy="act_expert", into=("replay",))]
         )

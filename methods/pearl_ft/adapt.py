@@ -10,11 +10,10 @@ from torch import Tensor
 from lightning_skills.losses.skill_rl import actor_loss, critic_loss, multiplier_loss, td_target
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.multiplier import Multiplier
-from lightning_skills.optim import FusedAdam
+from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import Metrics, PhaseContext
 from lightning_skills.phases.options import PearlSizes
 from lightning_skills.phases.pearl import PearlAgent
-from lightning_skills.phases.skill_agent import follow
 from lightning_skills.phases.target_task import TargetTaskModule, sizes, take_over
 from methods.pearl_ft.config import PearlFtOptions
 

@@ -31,7 +31,6 @@ class PearlFtConfig:
             prior_steps=4_000,  # two
             extra_steps=6_000,  # three
             frames=26_000_000,  # 500 rounds, as PEARL's code
-            capacity=20_000_000,
             exploration_episodes=20,  # paper
         )
     )
@@ -45,7 +44,6 @@ PRESETS: dict[str, Overrides] = {
         "meta.prior_steps": 560,
         "meta.extra_steps": 840,
         "meta.frames": 6_700_000,  # SiMPL's, 950 rounds
-        "meta.capacity": 6_000_000,
         "adapt.batch_size": 1024,
         "adapt.reuse": 1024.0,
         "adapt.frames": 280_000,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
-from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions, SkillTargetTaskOptions
+from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions, SkillTargetTaskOptions, simpl_skills
 from lightning_skills.plugins import Overrides, of_phase
 
 
@@ -37,7 +37,8 @@ class SimplOptions:
     tau: float = within(0, 1, 5e-3)  # of the target critics
     lr: float = positive(3e-4)  # Adam, for all networks and multipliers
     capacity: int = at_least(1, 20_000)  # transitions of a task that each view keeps; kitchen 3000
-    frames: int = at_least(1, 160_000_000)  # env frames in all; code: 1000 epochs, kitchen 500
+    # Env frames of each task, in the mean. Code: 1000 epochs of two episodes of up to 2000, and a warm-up; kitchen 500
+    frames: int = at_least(1, 4_000_000)
     conditioning_episodes: int = at_least(1, 20)  # in a new task, with embeddings from the prior
     evaluation_episodes: int = at_least(1, 20)  # after them, with the mean of the posterior
 
@@ -53,17 +54,15 @@ class SimplAdaptOptions(SkillTargetTaskOptions):
 class SimplConfig:
     """Options by phase."""
 
-    skills: SkillPretrainOptions = field(default_factory=lambda: SkillPretrainOptions(beta=5e-4))
+    skills: SkillPretrainOptions = field(default_factory=simpl_skills)
     meta: SimplOptions = field(default_factory=SimplOptions)
     adapt: SimplAdaptOptions = field(default_factory=SimplAdaptOptions)
 
 
 PRESETS: dict[str, Overrides] = {
-    "maze": {"skills.updates": 100_000},
+    "maze": {"skills.updates": 100_000},  # ours
     "kitchen": {
-        "skills.encoder_width": 128,
-        "skills.decoder_layers": 5,
-        "skills.updates": 480_000,
+        "skills.updates": 480_000,  # SPiRL's code
         "meta.embedding_dim": 6,
         "meta.layers": 5,
         "meta.width": 128,
@@ -81,7 +80,7 @@ PRESETS: dict[str, Overrides] = {
         "meta.large_divergence": 4.0,
         "meta.divergence_clip": 6.0,
         "meta.capacity": 3000,
-        "meta.frames": 6_700_000,
+        "meta.frames": 293_000,
         "adapt.target_divergence": 5.0,
         "adapt.divergence_clip": 20.0,
         "adapt.frames": 280_000,
@@ -99,7 +98,7 @@ SMOKE: Overrides = {
     "meta.large_context": 3,
     "meta.batch_size": 4,
     "meta.reuse": 1.0,
-    "meta.frames": 1500,
+    "meta.frames": 100,
     "meta.conditioning_episodes": 2,
     "meta.evaluation_episodes": 1,
     "adapt.conditioning_episodes": 2,

@@ -15,6 +15,7 @@ from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam, GrowingAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.skill_agent import SkillActorCritic, aim, judge, propose
+from lightning_skills.ranks import share
 from methods.simpl.config import SimplOptions
 from methods.simpl.losses import embedding_loss
 from methods.simpl.networks import Sizes
@@ -26,12 +27,15 @@ class SimplModule(SkillActorCritic):
     Embeddings of small contexts, which say little, are trained beside those of large ones, each with its own
     multipliers, which only grow.
 
-    Differs from the authors' code: the prior is evaluated once per transition; the number of updates follows from all
-    transitions since the warm-up together, not rounded in each epoch; multipliers step once an update, after the
-    policy. The multiplier of a task that is not in a batch moves on by Adam's momentum, as under their torch.
+    Differs from the authors' code: the budget is in env frames, not in epochs; the prior is not evaluated in updates,
+    but at both states of a transition when that is stored; multipliers step once an update, after the policy. The
+    multiplier of a task that is not in a batch moves on by Adam's momentum, as under their torch.
 
     Args:
         context: Its ``options`` are :class:`SimplOptions`.
+
+    Raises:
+        InputError: if the tasks of a batch cannot be shared evenly by the ranks.
     """
 
     kind = "simpl"
@@ -41,6 +45,8 @@ class SimplModule(SkillActorCritic):
     def __init__(self, context: PhaseContext) -> None:
         options: SimplOptions = context.options
         super().__init__(context, options.layers, options.width, options.embedding_dim, options.large_context)
+        for count in (options.small_tasks, options.large_tasks):
+            share(count, context.world_size, "a group of {} tasks")
         self.sizes = Sizes(options.embedding_dim, options.encoder_width, options.layers, options.width)
         self.encoder = self.sizes.encoder(context.env.state_dim, self.skill_dim)
         self.small_lambda = Multiplier(options.small_embedding_weight)
@@ -53,9 +59,9 @@ class SimplModule(SkillActorCritic):
 
     # Plan
 
-    def capacity(self) -> int:
-        """Both views of every task."""
-        return 2 * self.options.capacity * len(self.train_tasks + self.test_tasks)
+    def progress(self) -> tuple[int, int]:
+        """(env frames done, env frames in all)."""
+        return self.env_frames, self.options.frames * len(self.train_tasks)
 
     def plan(self) -> Sequence[Instruction]:
         """A warm-up; then epochs: an episode of each task with an embedding from the prior, one from the posterior."""
@@ -64,7 +70,8 @@ class SimplModule(SkillActorCritic):
         if new:
             drawn = (options.small_tasks + options.large_tasks) * options.batch_size
             return [self._updates(max(1, int(options.reuse * new / drawn)))]
-        if self.env_frames >= options.frames:
+        done, wanted = self.progress()
+        if done >= wanted:
             return []
         epoch = [
             CollectEpisodes(tasks, "prior", into=("context", "replay")),

@@ -1,5 +1,5 @@
 from benchmarks.checkpoints import MORE, rows, saves, transitions
-from lightning_skills.data.replay import SEGMENT
+from lightning_skills.data.segments import SEGMENT
 
 
 def test_only_segments_that_changed_are_written(tmp_path):

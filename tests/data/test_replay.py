@@ -4,7 +4,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from lightning_skills.data import replay
+from lightning_skills.data import segments
 from lightning_skills.data.replay import Replay
 
 
@@ -19,7 +19,7 @@ def contents(buffer):
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch):
-    monkeypatch.setattr(replay, "SEGMENT", 10)
+    monkeypatch.setattr(segments, "SEGMENT", 10)
 
 
 def test_the_oldest_are_overwritten():

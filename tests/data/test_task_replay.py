@@ -5,9 +5,12 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from lightning_skills.data import segments
 from lightning_skills.data.task_replay import TaskReplay
 
 TASKS, VIEWS = 5, {"small": 7, "large": 40}
+SHARES = [0.6, 0.1, 0.1, 0.15, 0.05]
+"""Of each task in what is collected."""
 
 
 def transitions(first, count):
@@ -19,8 +22,8 @@ def transitions(first, count):
 class Lists:
     """The same buffer, slowly."""
 
-    def __init__(self, capacity):
-        self.capacity, self.written = capacity, 0
+    def __init__(self):
+        self.written = 0
         self.kept = {name: [[] for _ in range(TASKS)] for name in VIEWS}
 
     def extend(self, task, into):
@@ -33,14 +36,11 @@ class Lists:
         for task in tasks:
             self.kept[name][task] = []
 
-    def all(self, task, name):
-        return [number for number in self.kept[name][task] if number >= self.written - self.capacity]
 
-
-def told_the_same(capacity, seed, rounds=60):
-    rng, replay, lists = np.random.default_rng(seed), TaskReplay(TASKS, VIEWS, capacity), Lists(capacity)
+def told_the_same(seed, rounds=200):
+    rng, replay, lists = np.random.default_rng(seed), TaskReplay(TASKS, VIEWS), Lists()
     for _ in range(rounds):
-        task = rng.integers(0, TASKS, rng.integers(0, 9))
+        task = rng.choice(TASKS, rng.integers(0, 9), p=SHARES)
         into = [name for name in VIEWS if rng.random() < 0.7]
         replay.extend(torch.from_numpy(task), transitions(lists.written, len(task)), into)
         lists.extend(task.tolist(), into)
@@ -57,55 +57,75 @@ def held(replay, task, view):
     return found["observation"].flatten().int().tolist()
 
 
-@pytest.mark.parametrize("capacity", [1000, 60, 12])
 @pytest.mark.parametrize("seed", range(5))
-def test_views_hold_the_newest_of_each_task_that_the_ring_still_has(capacity, seed):
-    for replay, lists in told_the_same(capacity, seed):
+def test_views_hold_the_newest_of_each_task_however_many_others_have(seed):
+    for replay, lists in told_the_same(seed):
         for view in VIEWS:
-            kept = [lists.all(task, view) for task in range(TASKS)]
-            assert [held(replay, task, view) for task in range(TASKS)] == kept
-            assert replay.views[view].sizes.tolist() == [len(numbers) for numbers in kept]
+            assert [held(replay, task, view) for task in range(TASKS)] == lists.kept[view]
+            assert replay.views[view].sizes.tolist() == [len(numbers) for numbers in lists.kept[view]]
+    assert len(lists.kept["large"][0]) == VIEWS["large"] < lists.written / 2  # the first task has overflowed
+
+
+def test_memory_is_used_again():
+    *_, (replay, lists) = told_the_same(0, 3000)
+    everything = TASKS * sum(VIEWS.values())
+    assert lists.written > 20 * everything
+    assert replay.table.room < 2 * everything
 
 
 def test_samples_are_uniform_over_what_a_task_has():
-    *_, (replay, lists) = told_the_same(60, seed=3)
+    *_, (replay, lists) = told_the_same(seed=3)
     tasks = torch.tensor([task for task in range(TASKS) for _ in range(2)])
     torch.manual_seed(0)
     batch = replay.sample(tasks, 4000, "large")
     assert batch.batch_size == (10, 4000)
     for task, row in zip(tasks.tolist(), batch["observation"][..., 0], strict=True):
         numbers, counts = row.unique(return_counts=True)
-        assert numbers.int().tolist() == lists.all(task, "large")
+        assert numbers.int().tolist() == lists.kept["large"][task]
         expected = 4000 / len(numbers)
         assert (counts - expected).abs().max() < 5 * expected**0.5
 
 
 def test_a_transition_in_two_views_is_stored_once():
-    replay = TaskReplay(TASKS, VIEWS, 100)
+    replay = TaskReplay(TASKS, VIEWS)
     replay.extend(torch.tensor([1, 1, 4]), transitions(0, 3), ["small", "large"])
     assert replay.written == 3
     assert held(replay, 1, "small") == held(replay, 1, "large") == [0, 1]
 
 
-@pytest.mark.parametrize("capacity", [1000, 12])
-def test_what_was_saved_is_loaded_and_goes_on_alike(tmp_path, capacity):
-    *_, (replay, _) = told_the_same(capacity, seed=4)
+def test_what_was_saved_is_loaded_and_goes_on_alike(tmp_path):
+    *_, (replay, _) = told_the_same(seed=4)
     replay.save(tmp_path / "saved", None, 0)
-    again = TaskReplay(TASKS, VIEWS, capacity).load(tmp_path / "saved", replay.written)
-    for each in (replay, again):
-        each.extend(torch.tensor([0, 3, 3]), transitions(each.written, 3), ["small", "large"])
+    again = TaskReplay(TASKS, VIEWS).load(tmp_path / "saved", replay.written)
+    for _ in range(60):
+        for each in (replay, again):
+            each.extend(torch.tensor([0, 3, 3]), transitions(each.written, 3), ["small", "large"])
     for task in range(TASKS):
         for view in VIEWS:
             assert held(again, task, view) == held(replay, task, view)
 
 
+def test_a_chain_of_checkpoints_shares_what_is_unchanged_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "SEGMENT", 10)
+    previous, written, linked = None, 0, 0
+    for number, (replay, lists) in enumerate(told_the_same(seed=2, rounds=40)):
+        folder = tmp_path / str(number)
+        replay.save(folder, previous, written)
+        again = TaskReplay(TASKS, VIEWS).load(folder, replay.written)
+        for view in VIEWS:
+            assert [held(again, task, view) for task in range(TASKS)] == lists.kept[view]
+        linked += sum(file.stat().st_nlink > 1 for file in folder.glob("segment_*"))
+        previous, written = folder, replay.written
+    assert linked > 20
+
+
 def test_tasks_are_dealt_to_another_number_of_buffers():
-    shards = [TaskReplay(TASKS, VIEWS, 100) for _ in range(2)]
+    shards = [TaskReplay(TASKS, VIEWS) for _ in range(2)]
     for number in range(30):  # task t lies in shard t % 2
         task = number % TASKS
         into = ["small", "large"] if number % 3 else ["large"]
         shards[task % 2].extend(torch.tensor([task]), transitions(number, 1), into)
-    dealt = [TaskReplay(TASKS, VIEWS, 100) for _ in range(3)]
+    dealt = [TaskReplay(TASKS, VIEWS) for _ in range(3)]
     for part, replay in enumerate(dealt):
         replay.deal(shards, part, 3)
     for task in range(TASKS):

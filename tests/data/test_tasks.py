@@ -62,9 +62,6 @@ class Witness(MetaTrainModule):
     def views(self):
         return {"context": 100, "replay": 100}
 
-    def capacity(self):
-        return 1000
-
     def initial_state(self, worlds):
         return TensorDict({"begun": torch.zeros(worlds, 2)}, batch_size=[worlds])
 

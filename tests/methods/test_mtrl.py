@@ -11,10 +11,11 @@ from torch.nn import functional
 from lightning_skills.nets.corrected_prior import corrected
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.phases.base import CollectEpisodes, PhaseContext, Update, UpdateTasks
+from lightning_skills.phases.options import SpirlTargetTaskOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
 from methods.mtrl import METHOD
 from methods.mtrl.adapt import MtrlAdaptModule
-from methods.mtrl.config import MtrlAdaptOptions, MtrlOptions
+from methods.mtrl.config import MtrlOptions
 from methods.mtrl.losses import distillation_loss
 from methods.mtrl.module import MtrlModule
 from tests.methods.test_simpl import INFO, LR, SKILL, SKILLS, STATES, transitions
@@ -37,7 +38,7 @@ def made(**options):
 
 def adapted(before, **options):
     artefacts = {"skills": before.context.artefacts["skills"], "meta": before.artefact()}
-    module = MtrlAdaptModule(PhaseContext(MtrlAdaptOptions(**options), ONE_TASK, artefacts)).train()
+    module = MtrlAdaptModule(PhaseContext(SpirlTargetTaskOptions(**options), ONE_TASK, artefacts)).train()
     module.build_optimizers()
     return module
 
@@ -190,11 +191,13 @@ def test_rounds_are_an_episode_of_each_task_and_updates_follow_once_there_is_a_b
     episodes = CollectEpisodes(tuple(range(TASKS)), "task", policy="act_expert", into=("replay",))
     module.transitions, module.env_frames = TASKS * BATCH - 1, 80
     assert module.plan() == [episodes]
-    module.transitions += 1
-    assert module.plan() == [UpdateTasks(10, (), (), BATCH)]
+    module.transitions += TASKS
+    module.collected(episodes, TASKS, None)
+    assert module.plan() == [UpdateTasks(2, (), (), BATCH)]  # for the last round alone, not for those before it
     module.training_step(everyone(module), 0)
     assert module.plan() == [episodes]
     module.transitions += 7
+    module.collected(episodes, 7, None)
     assert module.plan() == [UpdateTasks(2, (), (), BATCH)]
     module.digested, module.env_frames = module.transitions, TASKS * 100 - 1
     assert module.plan() == [episodes]
@@ -233,12 +236,19 @@ def test_alpha_follows_the_divergence_both_ways(wanted, direction):
     assert module.alpha_optimizer.param_groups[0]["lr"] == 1e-2
 
 
+def test_experts_of_the_kitchen_make_an_update_for_each_skill_of_an_episode_from_the_first_on():
+    module = made(batch_size=256)
+    module.transitions, module.env_frames = 10 * 28 * TASKS, 1
+    module.collected(CollectEpisodes(tuple(range(TASKS)), "task"), 28 * TASKS, None)
+    assert [instruction.updates for instruction in module.plan()] == [28]
+
+
 def test_the_published_values_of_spirl():
     """Spec of SiMPL, section 4: its SPiRL baseline."""
     maze = {"initial_alpha": 0.05, "target_divergence": 1.0, "alpha_lr": 3e-4, "frames": 500 * 2000}
     kitchen = {"initial_alpha": 1.0, "target_divergence": 5.0, "alpha_lr": 3e-3, "frames": 1000 * 280}
     for env, own, sizes in (("maze", maze, (3, 256)), ("kitchen", kitchen, (5, 128))):
-        for phase, kind in (("meta", MtrlOptions), ("adapt", MtrlAdaptOptions)):
+        for phase, kind in (("meta", MtrlOptions), ("adapt", SpirlTargetTaskOptions)):
             preset = METHOD.preset(env, "any")
             over = {key.partition(".")[2]: value for key, value in preset.items() if key.startswith(f"{phase}.")}
             options = kind(**over)

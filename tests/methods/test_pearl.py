@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from lightning_skills.data.batch_env import EnvInfo, TaskDistribution
 from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.errors import InputError
 from lightning_skills.losses import pearl as losses
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.phases.base import CollectEpisodes, PhaseContext, UpdateTasks
@@ -24,13 +25,18 @@ INFO = EnvInfo(
 )
 
 
-def made(**options):
+def made(world_size=1, **options):
     torch.manual_seed(0)
     defaults = {"embedding_dim": 2, "encoder_width": 8, "layers": 2, "width": 8}
     sizes = {"meta_batch": TASKS, "batch_size": BATCH, "context_size": CONTEXT}
-    module = PearlModule(PhaseContext(PearlOptions(**{**defaults, **sizes, **options}), INFO))
+    module = PearlModule(PhaseContext(PearlOptions(**{**defaults, **sizes, **options}), INFO, world_size=world_size))
     module.build_optimizers()
     return module.train()
+
+
+def test_a_batch_that_ranks_cannot_share_is_refused_at_once():
+    with pytest.raises(InputError, match="a group of 5 tasks cannot be shared evenly by 2 processes"):
+        made(world_size=2, meta_batch=5)
 
 
 def transitions(*shape, seed=0):
@@ -151,7 +157,7 @@ def test_critics_may_learn_from_another_reward_than_the_context_shows():
 
 def test_a_task_blind_policy_sees_no_embedding():
     module = made(task_blind=True)
-    memory = TaskReplay(11, module.views(), 100)
+    memory = TaskReplay(11, module.views())
     for given in ("prior", "context", "all"):
         assert not module.begin(given, torch.tensor([0, 1]), memory)["embedding"].any()
     data, other = batch(), batch()
@@ -166,7 +172,7 @@ def test_a_task_blind_policy_sees_no_embedding():
 
 def test_embeddings_come_from_the_prior_a_sampled_context_or_all_of_it():
     module = made(context_size=2)
-    memory = TaskReplay(11, module.views(), 100)
+    memory = TaskReplay(11, module.views())
     given = transitions(40)
     memory.extend(torch.arange(40) % 2, given, ("context",))
     tasks = torch.tensor([0, 1, 0])

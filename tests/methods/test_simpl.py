@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from lightning_skills.data.batch_env import EnvInfo, TaskDistribution
 from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.errors import InputError
 from lightning_skills.losses.skill_rl import multiplier_loss
 from lightning_skills.nets.corrected_prior import corrected
 from lightning_skills.nets.gaussian import Gaussian
@@ -29,13 +30,13 @@ INFO = EnvInfo({"observation": (STATES,)}, ACTIONS, 50, TaskDistribution(tuple("
 SKILLS = SkillPretrainOptions(latent_dim=SKILL, width=8, prior_layers=1, decoder_layers=1)
 
 
-def made(**options):
+def made(world_size=1, **options):
     torch.manual_seed(0)
     skills = SkillPretrainModule(PhaseContext(SKILLS, INFO)).artefact()
     sizes = {"embedding_dim": 2, "encoder_width": 8, "layers": 2, "width": 8}
     batches = {"small_tasks": SMALL, "large_tasks": LARGE, "small_context": 2, "large_context": 6}
     chosen = SimplOptions(**{**sizes, **batches, "batch_size": BATCH, **options})
-    module = SimplModule(PhaseContext(chosen, INFO, {"skills": skills})).train()
+    module = SimplModule(PhaseContext(chosen, INFO, {"skills": skills}, world_size=world_size)).train()
     module.build_optimizers()
     return module
 
@@ -208,7 +209,7 @@ def test_skills_and_their_prior_never_change():
 
 def test_embeddings_come_from_the_prior_a_sampled_context_or_are_the_mean_given_all():
     module = made(large_context=3)
-    memory = TaskReplay(8, module.views(), 100)
+    memory = TaskReplay(8, module.views())
     given = transitions(40)
     memory.extend(torch.arange(40) % 2, given, ("context",))
     tasks = torch.tensor([0, 1])
@@ -220,8 +221,26 @@ def test_embeddings_come_from_the_prior_a_sampled_context_or_are_the_mean_given_
     assert (drawn.std(0) > 0.3).all()
 
 
+def test_a_posterior_is_inferred_once_for_each_task_and_goes_to_its_worlds(monkeypatch):
+    module, seen = made(), []
+    memory = TaskReplay(8, module.views())
+    memory.extend(torch.arange(40) % 3, transitions(40), ("context",))
+    own = [module.posterior(memory.all(task, "context")[None]).mean[0].detach() for task in range(3)]
+    posterior = module.posterior
+    monkeypatch.setattr(module, "posterior", lambda context: seen.append(context) or posterior(context))
+    tasks = [2, 0, 2, 2, 0]
+    found = module.begin("all", torch.tensor(tasks), memory)["embedding"]
+    torch.testing.assert_close(found, torch.stack([own[task] for task in tasks]))
+    assert len(seen) == 2
+
+
+def test_an_embedding_from_elsewhere_is_refused():
+    with pytest.raises(ValueError, match="not 'task'"):
+        made().begin("task", torch.tensor([0]), TaskReplay(8, {}))
+
+
 def test_warm_up_epochs_and_updates_follow_from_the_counters():
-    module = made(reuse=10.0)
+    module = made(reuse=10.0, frames=1000)
     tasks = tuple(range(6))
     epoch = [
         CollectEpisodes(tasks, "prior", into=("context", "replay")),
@@ -239,8 +258,17 @@ def test_warm_up_epochs_and_updates_follow_from_the_counters():
     assert module.plan() == epoch
     module.transitions += 1
     assert module.plan()[0].updates == 1
-    module.digested, module.env_frames = module.transitions, module.options.frames
+    module.digested, module.env_frames = module.transitions, 6 * 1000 - 1
+    assert module.plan() == epoch
+    module.env_frames += 1
     assert module.plan() == []
+    assert module.progress() == (6000, 6000)
+
+
+@pytest.mark.parametrize(("options", "count"), [({"small_tasks": 3, "large_tasks": 2}, 3), ({"large_tasks": 5}, 5)])
+def test_batches_that_ranks_cannot_share_are_refused_at_once(options, count):
+    with pytest.raises(InputError, match=f"a group of {count} tasks cannot be shared evenly by 2 processes"):
+        made(world_size=2, **options)
 
 
 def test_the_published_number_of_updates():

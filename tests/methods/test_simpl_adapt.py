@@ -36,11 +36,11 @@ def trained():
     return module
 
 
-def made(before=None, worlds=1, world_size=1, info=ONE_TASK, **options):
+def made(before=None, worlds=1, world_size=1, **options):
     before = before or trained()
     artefacts = {"skills": before.context.artefacts["skills"], "meta": before.artefact()}
     chosen = SimplAdaptOptions(**{"batch_size": BATCH, "reuse": 6.0, "conditioning_episodes": 3, **options})
-    context = PhaseContext(chosen, info, artefacts, worlds=worlds, world_size=world_size)
+    context = PhaseContext(chosen, ONE_TASK, artefacts, worlds=worlds, world_size=world_size)
     module = SimplAdaptModule(context).train()
     module.build_optimizers()
     return module
@@ -281,10 +281,12 @@ def test_what_it_hands_on_acts_alike():
 
 def test_networks_for_other_states_or_of_another_version_are_refused():
     before = trained()
-    wide = EnvInfo({"observation": (meta.STATES + 1,)}, meta.ACTIONS, 50)
+    handed_on = before.artefact()
+    other = Artefact("simpl", {**handed_on.settings, "encoder_width": 4}, handed_on.tensors)
+    before.artefact = lambda: other
     with pytest.raises(InputError, match="the encoder of 'simpl' was meta-trained on other states or skills"):
-        made(before, info=wide)
-    old = Artefact("simpl", {"embedding_dim": 2}, before.artefact().tensors)
+        made(before)
+    old = Artefact("simpl", {"embedding_dim": 2}, handed_on.tensors)
     before.artefact = lambda: old
     with pytest.raises(InputError, match="'simpl' was written by another version"):
         made(before)

@@ -33,6 +33,22 @@ def test_each_sees_its_own_inputs(stack, leading):
         torch.testing.assert_close(y[..., place, :], member(stack, index)(x[..., place, :]))
 
 
+def test_all_in_their_order_are_not_copied(stack):
+    forward, x = stack.of(torch.arange(MEMBERS)), torch.randn(ITEMS, MEMBERS, INPUTS)
+    before = forward(x)
+    with torch.no_grad():
+        stack.biases[-1] += 1
+    torch.testing.assert_close(forward(x), before + 1)
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2, 3], [0, 1, 2], [0, 1, 2, 3, 0]])
+def test_others_are_not_taken_for_all_in_their_order(stack, order):
+    x = torch.randn(ITEMS, len(order), INPUTS)
+    y = stack.of(torch.tensor(order))(x)
+    for place, index in enumerate(order):
+        torch.testing.assert_close(y[:, place], member(stack, index)(x[:, place]))
+
+
 def test_only_the_first_items_train_and_the_others_steer(stack):
     x = torch.randn(ITEMS, MEMBERS, INPUTS, requires_grad=True)
     alike = copy.deepcopy(stack)

@@ -1,0 +1,46 @@
+"""Options of SPiRL as SiMPL's code has it."""
+
+from dataclasses import dataclass, field
+
+from lightning_skills.phases.options import (
+    SPIRL_IN_SIMPLS_KITCHEN,
+    TINY_SKILLS,
+    SkillAgentSizes,
+    SkillPretrainOptions,
+    SpirlTargetTaskOptions,
+    simpl_skills,
+)
+from lightning_skills.plugins import Overrides, of_phase
+
+
+@dataclass(frozen=True)
+class SpirlSimplOptions(SkillAgentSizes, SpirlTargetTaskOptions):
+    """Options of :class:`methods.spirl_simpl.module.SpirlSimplModule`."""
+
+
+@dataclass(frozen=True)
+class SpirlSimplConfig:
+    """Options by phase."""
+
+    skills: SkillPretrainOptions = field(default_factory=simpl_skills)
+    adapt: SpirlSimplOptions = field(default_factory=SpirlSimplOptions)
+
+
+PRESETS: dict[str, Overrides] = {
+    "maze": {"skills.updates": 100_000},  # ours
+    "kitchen": {
+        "skills.updates": 480_000,  # SPiRL's code
+        "adapt.layers": 5,
+        "adapt.width": 128,
+        **of_phase("adapt", SPIRL_IN_SIMPLS_KITCHEN),
+    },
+}
+
+SMOKE: Overrides = {
+    **of_phase("skills", TINY_SKILLS),
+    "adapt.layers": 1,
+    "adapt.width": 16,
+    "adapt.batch_size": 4,
+    "adapt.reuse": 1.0,
+    "adapt.frames": 200,
+}
