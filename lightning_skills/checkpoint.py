@@ -35,7 +35,7 @@ from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest, own_rank
 from lightning_skills.rows import Rows
 
-FORMAT = 2
+FORMAT = 3
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SafetensorError, UnpicklingError)
 """What reading a file that is not as it was written may raise."""
 SAME_SIGNAL_SECONDS = 1.0
