@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
@@ -48,15 +48,13 @@ FORKS.set_forkserver_preload(["lightning_skills.testing"])
 
 
 @contextmanager
-def interrupted_after(updates: int) -> Iterator[None]:
-    """Send this process SIGTERM when a phase module has done so many updates in all."""
-    original, count = PhaseModule.training_step, 0
+def interrupted_when(due: Callable[[PhaseModule], bool]) -> Iterator[None]:
+    """Send this process SIGTERM after each update of a phase module for which that is due."""
+    original = PhaseModule.training_step
 
     def training_step(self: PhaseModule, batch: TensorDict, batch_idx: int) -> None:
-        nonlocal count
         original(self, batch, batch_idx)
-        count += 1
-        if count == updates:
+        if due(self):
             os.kill(os.getpid(), signal.SIGTERM)
 
     PhaseModule.training_step = training_step  # type: ignore[method-assign]
@@ -91,7 +89,7 @@ def artefacts(run: Run) -> dict[str, Artefact]:
     }
 
 
-def check_method(method: str, env: str, folder: Path, every: int = 3, words: Sequence[str] = ()) -> None:
+def check_method(method: str, env: str, folder: Path, first: int = 3, words: Sequence[str] = ()) -> None:
     """Run every phase with the smoke settings, once undisturbed and once interrupted, and compare the two bit by bit.
 
     The last acting phase, in parts the last of these, is then built anew from its artefact, and must act as it did.
@@ -100,7 +98,8 @@ def check_method(method: str, env: str, folder: Path, every: int = 3, words: Seq
         method: Registered name.
         env: Registered name of an env it serves.
         folder: Empty; the runs go there.
-        every: The second run is stopped and started again whenever it has done so many updates.
+        first: The second run is stopped and started again when a phase has done so many updates, and whenever it has
+            done twice as many as the last time.
         words: Further options, ``key=value``.
 
     Raises:
@@ -111,11 +110,11 @@ def check_method(method: str, env: str, folder: Path, every: int = 3, words: Seq
         config.load(_words(method, env, folder, name, words)) for name in ("undisturbed", "interrupted")
     )
     execute(undisturbed)
-    interruptions = 0
+    interruptions, dues = 0, [first * 2**time for time in range(32)]
     last = interrupted.directory / "artefacts" / Pipeline(interrupted).parts[-1].name
     while not last.exists():
         try:
-            with interrupted_after(every):
+            with interrupted_when(lambda module: module.updates in dues):
                 execute(interrupted)
         except Interrupted:
             interruptions += 1

@@ -11,7 +11,7 @@ import torch
 
 from lightning_skills import checkpoint, config
 from lightning_skills.command import train
-from lightning_skills.testing import FORKS, artefacts, check_method, interrupted_after, metrics
+from lightning_skills.testing import FORKS, artefacts, check_method, interrupted_when, metrics
 
 
 def draw():
@@ -127,7 +127,7 @@ def test_a_signal_that_comes_twice_at_once_counts_once_and_later_it_means_now(tm
 
 def test_an_interrupted_run_was_really_interrupted(tmp_path):
     words = ["method=reward_weighted", "env=target", "debug=smoke", "logging=csv", "logging.progress=false"]
-    with interrupted_after(3):
+    with interrupted_when(lambda module: module.updates == 3):
         assert train([*words, f"runs_dir={tmp_path}"]) == 143
     folder = next(tmp_path.glob("*/*/*/seed0/checkpoints/policy"))
     assert checkpoint.newest(folder).name == "updates_000000000003"

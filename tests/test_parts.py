@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 import shutil
 
@@ -16,7 +17,7 @@ from lightning_skills.errors import InputError
 from lightning_skills.parts import Part
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.plugins import Need, Phase
-from lightning_skills.testing import interrupted_after
+from lightning_skills.testing import interrupted_when
 
 TASKS = TaskDistribution(("a", "b"), ("c", "d"))
 OFFLINE, ONLINE = Phase("skills", "m:C", "offline", "skills"), Phase("rl", "m:C", "online", "policy")
@@ -66,7 +67,8 @@ def run(tmp_path_factory):
     """A run in both tasks, tracked, which was interrupted in the second one."""
     folder = tmp_path_factory.mktemp("runs")
     words = [*WORDS, "env.task=both", f"runs_dir={folder}"]
-    with interrupted_after(33):
+    updates = itertools.count(1)
+    with interrupted_when(lambda _: next(updates) == 33):
         assert train(words) == 143
     assert train(words) == 0
     return config.load(words)

@@ -10,7 +10,7 @@ import torch
 
 from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
-from lightning_skills.testing import interrupted_after
+from lightning_skills.testing import interrupted_when
 
 
 class Trap:
@@ -64,7 +64,7 @@ def words(folder):
 def stopped(tmp_path_factory):
     """Runs with one that was stopped in the middle."""
     folder = tmp_path_factory.mktemp("runs")
-    with interrupted_after(3):
+    with interrupted_when(lambda module: module.updates == 3):
         assert train(words(folder)) == 143
     return folder
 
