@@ -88,7 +88,6 @@ class KitchenEnv(MuJoCoBatch):
         self._amplitude = noise * AMPLITUDE
         self._noise = Noise(self.num_worlds, credit.STATE_DIM)
         self._start = self._starting_state()
-        self._film: pictures.Camera | None = None
         self.reset()
 
     def _starting_state(self) -> Array:
@@ -139,7 +138,7 @@ class KitchenEnv(MuJoCoBatch):
 
     def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
         """Draw pictures of the trajectory (of several, each ``[T, S]``) in which most subtasks are done."""
-        camera = self._camera()
+        camera = pictures.open_camera()
         if camera is None:
             return False
         subtasks = self.pursued[0].subtasks
@@ -150,13 +149,8 @@ class KitchenEnv(MuJoCoBatch):
 
     def film(self, trajectory: Array) -> Array | None:
         """Frames ``[F, height, width, 3]`` uint8 of one trajectory ``[T, S]``, at most 94; None: no OpenGL."""
-        camera = self._camera()
+        camera = pictures.open_camera()
         return None if camera is None else pictures.film(camera, trajectory)
-
-    def _camera(self) -> "pictures.Camera | None":
-        if self._film is None:
-            self._film = pictures.open_camera()
-        return self._film
 
 
 def make(config: KitchenConfig, seeds: Sequence[int]) -> KitchenEnv:

@@ -1,5 +1,6 @@
 """Pictures of the kitchen, rendered without a display. Nothing here runs while training steps."""
 
+import functools
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -67,10 +68,16 @@ class Camera:
         return np.flipud(image)
 
 
+@functools.cache
+def only_camera() -> Camera:
+    """The camera of this process; each would take 350 MB."""
+    return Camera()
+
+
 def open_camera() -> Camera | None:
     """A camera, or None, with a warning, where this machine cannot render: a run should not fail for its pictures."""
     try:
-        return Camera()
+        return only_camera()
     except (ImportError, RuntimeError, AttributeError) as error:
         warnings.warn(f"no pictures of the kitchen: cannot render without a display here ({error})", stacklevel=2)
         return None

@@ -51,11 +51,17 @@ def test_a_plot_shows_the_best_trajectory_over_its_time(env):
     assert axes.get_xlabel() == "1 of 4 subtasks"
 
 
+def test_envs_share_a_camera(env, monkeypatch):
+    monkeypatch.setattr(pictures, "Camera", lambda: pytest.fail("a second camera"))
+    other = make(KitchenConfig(), seeds=[1])
+    assert np.array_equal(other.film(START[None]), env.film(START[None]))
+
+
 def test_a_machine_that_cannot_render_has_no_pictures_and_says_so(monkeypatch):
     def broken():
         raise ImportError("no EGL here")
 
-    monkeypatch.setattr(pictures, "Camera", broken)
+    monkeypatch.setattr(pictures, "only_camera", broken)
     blind = make(KitchenConfig(), seeds=[0])
     with pytest.warns(UserWarning, match="no EGL here"):
         assert blind.film(START[None]) is None
