@@ -14,7 +14,7 @@ usage: python -m lightning_skills COMMAND
   train key=value ...                    the same as train.py
   report RUN_OR_FOLDER|mlflow:EXPERIMENT... [out=report] [metric=success] [by=method] [uri=TRACKING_URI]
                                          curves and tables over recorded runs
-  explore RUN_OR_FOLDER... [frames=100000] [out=exploration]
+  explore RUN_OR_FOLDER... [frames=100000] [out=exploration] [method.KEY=VALUE ...] [env.KEY=VALUE ...]
                                          where priors lead before any reward is seen, beside uniform actions
   evaluate RUN|models:/NAME/VERSION [episodes=50] [seed=0] [explore=false] [env.task=NAME] [record_video=true]
            [checkpoint=best|newest] [out=evaluation] [overwrite=true] [uri=TRACKING_URI]

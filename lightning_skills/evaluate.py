@@ -17,7 +17,7 @@ from lightning_skills.evaluation.protocol import final
 from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.quiet import quiet
 from lightning_skills.trained import Trained
-from lightning_skills.words import env_options, one_place, options_and_places
+from lightning_skills.words import one_place, options_and_places, options_of
 
 PROTOCOL = ("episodes", "seed", "explore")
 """Options of the run's ``evaluation`` that may be others here."""
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
         InputError: if an option is wrong, there is no such policy, the env cannot be filmed, or there is an evaluation
             already.
     """
-    of_env, others = env_options(words)
+    of_env, others = options_of(words, "env")
     options, places = options_and_places(others, OPTIONS)
     changed = [*(f"evaluation.{key}={options[key]}" for key in PROTOCOL if options[key]), *of_env]
     out = Path(options["out"])

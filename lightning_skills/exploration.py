@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_skills import config, report
+from lightning_skills import config, report, trained
 from lightning_skills.command import Tolerance
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts, rollout
@@ -19,9 +19,10 @@ from lightning_skills.evaluation.statistics import describe
 from lightning_skills.groups import group_runs
 from lightning_skills.parts import Part
 from lightning_skills.pipeline import Pipeline
+from lightning_skills.plugins import Phase
 from lightning_skills.quiet import quiet
 from lightning_skills.recorded import find_runs
-from lightning_skills.words import options_and_places
+from lightning_skills.words import options_and_places, options_of
 
 OPTIONS = {"frames": "100000", "out": "exploration"}
 
@@ -44,12 +45,15 @@ class Exploration:
 
 
 def main(words: Sequence[str]) -> int:
-    """The command: runs of one task, or folders above them, and ``key=value`` options; returns the exit status.
+    """The command: runs of one task, or folders above them, and ``key=value`` options, also of method and env.
+
+    Returns the exit status.
 
     Raises:
         InputError: if an option is wrong, or runs are of several tasks. A run that is bad is said and left out.
     """
-    options, places = options_and_places(words, OPTIONS)
+    changes, others = options_of(words, "method", "env")
+    options, places = options_and_places(others, OPTIONS)
     if not options["frames"].isdecimal() or not int(options["frames"]):
         raise InputError(f"frames={options['frames']}: must be a positive number of env frames")
     skip = Tolerance()
@@ -66,6 +70,7 @@ def main(words: Sequence[str]) -> int:
     for label, folder in [(str(group), each.folder) for group in groups for each in group.runs]:
         with skip():
             run = config.restore(folder)
+            run = trained.changed(run, online_phase(run), folder, changes)
             found += explore(run, int(options["frames"]), label)
             explored.append(run)
     if not found:
@@ -94,13 +99,10 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
     Raises:
         InputError: if the run has no online phase, or what that needs is not trained.
     """
-    phases = [phase for phase in run.method.phases if phase.data == "online"]
-    if not phases:
-        raise InputError(f"{run.directory}: method {run.method.name!r} has no online phase to explore with")
-    pipeline = Pipeline(run)
+    pipeline, phase = Pipeline(run), online_phase(run)
     if pipeline.probe.info.tasks is not None:
-        raise InputError(f"{run.directory}: its phase {phases[0].name!r} is in parts; explore a run of one task")
-    env, module = pipeline.probe, pipeline.module(Part(phases[0]))
+        raise InputError(f"{run.directory}: its phase {phase.name!r} is in parts; explore a run of one task")
+    env, module = pipeline.probe, pipeline.module(Part(phase))
     episodes = max(1, round(frames / env.info.horizon))
     found = []
     for policy, name in module.explorers().items():
@@ -108,6 +110,18 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
         label = f"{group}: {name}" if group else name
         found.append(Exploration(label, run.config.seed, rollouts, env.visited(rollouts.trajectories)))
     return found
+
+
+def online_phase(run: config.Run) -> Phase:
+    """The first phase that acts in one task.
+
+    Raises:
+        InputError: if the run's method has none.
+    """
+    phases = [phase for phase in run.method.phases if phase.data == "online"]
+    if not phases:
+        raise InputError(f"{run.directory}: method {run.method.name!r} has no online phase to explore with")
+    return phases[0]
 
 
 def _in_short(exploration: Exploration) -> str:

@@ -229,7 +229,7 @@ class Pipeline:
             path = self._artefact_path(need.phase)
             if need.phase in self._config.sources:
                 path = models.local(self._config.sources[need.phase], self._config)
-                if (path / "artefacts" / need.phase).exists():
+                if (path / "config.yaml").exists():  # a run
                     path = path / "artefacts" / need.phase
             if not path.exists():
                 hint = f"train it first, or give {need.phase}=PATH of a run that has it"

@@ -74,9 +74,9 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     elif not (path := kept).exists():
         hint = "" if registered else f"; of one that is not, take checkpoint={'|'.join(CHECKPOINTS)}"
         raise InputError(f"{place} has no policy: its phase {phase.name!r} is not finished there{hint}")
-    sources = {need.phase: str(folder) for need in phase.needs} | ({} if registered else dict(run.config.sources))
-    run = config.change(run, ["trainer.accelerator=cpu", *words])
-    run = dataclasses.replace(run, config=dataclasses.replace(run.config, sources=sources))
+    if registered:
+        run = dataclasses.replace(run, config=dataclasses.replace(run.config, sources={}))
+    run = changed(run, phase, folder, ["trainer.accelerator=cpu", *words])
     pipeline = Pipeline(run)
     _check_kind(run, phase, pipeline)
     module = pipeline.module(Part(phase))
@@ -88,6 +88,23 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     except DAMAGED as error:
         raise InputError(f"{path} is damaged, or of other networks ({type(error).__name__})") from None
     return Trained(f"{place}, {checkpoint} at {module.env_frames:,} env frames", run, phase, pipeline, module)
+
+
+def changed(run: config.Run, phase: Phase, folder: Path, words: Sequence[str]) -> config.Run:
+    """A run with other options, whose phase takes what it needs from where the run was trained.
+
+    Args:
+        run: As it was trained.
+        phase: One of its method.
+        folder: Where it lies.
+        words: ``key=value``.
+
+    Raises:
+        InputError: as :func:`config.change`.
+    """
+    sources = {need.phase: str(folder) for need in phase.needs} | dict(run.config.sources)
+    run = config.change(run, words)
+    return dataclasses.replace(run, config=dataclasses.replace(run.config, sources=sources))
 
 
 def _last_acting(run: config.Run, place: str, kept: Path) -> Phase:

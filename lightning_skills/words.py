@@ -44,10 +44,10 @@ def _is_place(word: str, known: Collection[str]) -> bool:
     return not equals or (key not in known and Path(word).exists())
 
 
-def env_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words ``env.KEY=value``, and the others."""
-    of_env = [word for word in words if word.startswith("env.")]
-    return of_env, [word for word in words if word not in of_env]
+def options_of(words: Sequence[str], *groups: str) -> tuple[list[str], list[str]]:
+    """The words ``GROUP.KEY=value`` of some groups (``env``), and the others."""
+    inside = [word for word in words if word.startswith(tuple(f"{group}." for group in groups))]
+    return inside, [word for word in words if word not in inside]
 
 
 def one_place(places: Sequence[Path]) -> str:

@@ -10,7 +10,8 @@ from lightning_skills import __main__ as main
 from lightning_skills import command, config
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts
-from lightning_skills.exploration import Exploration, explore, per_seed, summarise
+from lightning_skills.exploration import Exploration, explore, online_phase, per_seed, summarise
+from lightning_skills.trained import changed
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,21 @@ def test_the_command_writes_tables_and_a_picture(runs, tmp_path, capsys):
     assert all(0 < int(row["visited"]) < int(row["places"]) and row["env frames"] == "120" for row in rows)
     assert "skill prior" in capsys.readouterr().out
     assert (tmp_path / "out" / "paths.png").stat().st_size > 10_000
+
+
+def test_priors_act_with_other_options_than_they_were_trained_with(runs, tmp_path, capsys):
+    run = run_of(runs, "spirl")
+    words = [str(run.directory), "frames=80", f"out={tmp_path / 'out'}"]
+    assert main.main(["explore", *words, "env.horizon=40"]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    assert [row["env frames"] for row in rows] == ["80", "80"]  # two episodes; of 60 steps there would be one
+    unbounded = changed(run, online_phase(run), run.directory, ["method.rl.bound=null"])
+    (bounded, *_), (free, *_) = explore(run, 60), explore(unbounded, 60)
+    assert not np.array_equal(bounded.rollouts.trajectories[0], free.rollouts.trajectories[0])
+    capsys.readouterr()
+    assert main.main(["explore", *words, "env.task=spirl40"]) == 0, "skills are still found in their run"
+    assert main.main(["explore", *words, "method.rl.bond=1"]) == 2
+    assert "bond" in capsys.readouterr().err
 
 
 def explored(label, seed, returns, visited, **info):

@@ -17,7 +17,7 @@ from lightning_skills.data import trajectories
 from lightning_skills.data.importing import ImportOptions, Recording, check_vectors, column, one_line
 from lightning_skills.data.trajectories import Dataset, Trajectory
 from lightning_skills.errors import InputError
-from lightning_skills.words import env_options, read_options
+from lightning_skills.words import options_of, read_options
 
 if TYPE_CHECKING:
     import gymnasium
@@ -154,7 +154,7 @@ def make_env(words: Sequence[str]) -> "gymnasium.Env | None":
     import gymnasium
     from omegaconf import OmegaConf
 
-    arguments, others = env_options(words)
+    arguments, others = options_of(words, "env")
     name = read_options(others, ["env"]).get("env")
     if name is None and arguments:
         raise InputError(f"{arguments[0]} is of no env; give env=ID too")
