@@ -19,8 +19,12 @@ python train.py experiment=spirl_maze seed=0 skills=runs/spirl/maze-spirl40/spir
     evaluation.interim_every=20000
 python train.py experiment=spirl_maze_ssp seed=0 skills=runs/spirl/maze-spirl40/spirl_maze/seed0 \
     method.rl.frames=400000 evaluation.interim_every=50000
-python train.py -m experiment=spirl_maze_flat_prior,spirl_maze_sac seed=0 collect.worlds=10 \
-    method.rl.updates_per_transition=0.1 method.rl.frames=400000 evaluation.interim_every=50000
+flat="collect.worlds=10 method.rl.updates_per_transition=0.1 method.rl.frames=400000 evaluation.interim_every=50000"
+python train.py -m experiment=spirl_maze_flat_prior,spirl_maze_sac seed=0 $flat
+python train.py experiment=spirl_maze_bc_sac seed=0 $flat \
+    prior=runs/flat_prior/maze-spirl40/spirl_maze_flat_prior/seed0
+python -m benchmarks.collect runs benchmarks/results/maze40 spirl/maze-spirl40/spirl_maze ssp/maze-spirl40/spirl_maze_ssp \
+    flat_prior/maze-spirl40/spirl_maze_flat_prior bc_sac/maze-spirl40/spirl_maze_bc_sac sac/maze-spirl40/spirl_maze_sac
 
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
