@@ -3,8 +3,8 @@
     python -m benchmarks.tracking [--threads 1] [--frames 6000] [--rounds 4]
 
 SPiRL's RL phase in the small maze, from the command's words to the last picture, in turns (A B A B ...) within one
-process, so that drift of the machine hits both. Training is Lightning's ``fit``; its ratio is the median over the
-rounds, beside the quartiles. Then the time inside calls of the tracker: while training, which grows with it, and before
+process, so that drift of the machine hits both. Training is Lightning's ``fit``; its ratios are the medians over the
+rounds, beside the quartiles, by the clock and by the CPU time of all threads of the process. Then the time inside calls of the tracker: while training, which grows with it, and before
 and after, which is paid once a run. From both follows the share of a run of ten minutes. Starting the tracker up
 (MLflow's import and its database) is not counted.
 """
@@ -47,11 +47,13 @@ class Spent:
 
     Args:
         training: In Lightning's ``fit``.
+        cpu: Of all threads meanwhile.
         while_training: Of these, in calls of the tracker.
         once: In calls of the tracker before and after.
     """
 
     training: float = 0.0
+    cpu: float = 0.0
     while_training: float = 0.0
     once: float = 0.0
 
@@ -93,8 +95,9 @@ def measured(words: Sequence[str]) -> Spent:
     fit = Trainer.fit
 
     def timed_fit(*args: Any, **options: Any) -> None:
-        before, begin = tracker.seconds, time.perf_counter()
+        before, cpu, begin = tracker.seconds, time.process_time(), time.perf_counter()
         fit(*args, **options)
+        spent.cpu += time.process_time() - cpu
         spent.training += time.perf_counter() - begin
         spent.while_training += tracker.seconds - before
 
@@ -139,13 +142,15 @@ def table(measurements: Sequence[tuple[Spent, Spent]]) -> str:
     """As Markdown."""
     plain, tracked = zip(*measurements, strict=True)
     ratio = np.array([with_it.training / without.training for without, with_it in measurements])
+    work = np.array([with_it.cpu / without.cpu for without, with_it in measurements])
     per_second = np.array([each.while_training / each.training for each in tracked])
     once = np.array([each.once for each in tracked])
     long = np.array([each.share(LONG_RUN) for each in tracked])
     rows = [
         ("training with metrics.csv alone, s", spread(np.array([each.training for each in plain]), 1)),
         ("training with MLflow beside it, s", spread(np.array([each.training for each in tracked]), 1)),
-        ("with / without", spread(ratio, 3)),
+        ("with / without, by the clock", spread(ratio, 3)),
+        ("with / without, by CPU time", spread(work, 3)),
         ("in the tracker while training, % of it", spread(100 * per_second, 2)),
         ("in the tracker before and after, s a run", spread(once, 2)),
         (f"tracker's share of {LONG_RUN:.0f} s of training, %", spread(100 * long, 2)),

@@ -38,4 +38,4 @@ def test_both_sides_are_trained_and_only_one_is_tracked(tmp_path, monkeypatch):
     assert plain.while_training == plain.once == 0
     assert 0 < tracked.while_training < tracked.training
     assert tracked.once > 0
-    assert "| with / without |" in tracking.table([(plain, tracked)])
+    assert "| with / without, by CPU time |" in tracking.table([(plain, tracked)])
