@@ -34,8 +34,11 @@ python -m benchmarks.throughput --only meta --cpu-time --rounds 5
 python -m benchmarks.throughput --only meta --threads 2 --rounds 3
 
 # docs/benchmarks.md: what tracking costs, and what a checkpoint of a replay buffer writes.
-python -m benchmarks.tracking
+python -m benchmarks.tracking --rounds 5
 python -m benchmarks.checkpoints
 
 # docs/benchmarks.md: frames/s of the kitchen against FrankaKitchen, on one and on two threads, whole and lean model.
 python -m benchmarks.kitchen
+
+# docs/envs/maze.md: speed of demonstrations and images, and how often random actions reach the goal.
+python -m benchmarks.maze
