@@ -4,9 +4,9 @@
 
 SPiRL's RL phase in the small maze, from the command's words to the last picture, in turns (A B A B ...) within one
 process, so that drift of the machine hits both. Training is Lightning's ``fit``; its ratios are the medians over the
-rounds, beside the quartiles, by the clock and by the CPU time of all threads of the process. Then the time inside calls of the tracker: while training, which grows with it, and before
-and after, which is paid once a run. From both follows the share of a run of ten minutes. Starting the tracker up
-(MLflow's import and its database) is not counted.
+rounds, beside the quartiles, by the clock and by the CPU time of all threads of the process. Then the time inside calls
+of the tracker: while training, which grows with it, and before and after, which is paid once a run. From both follows
+the share of a run of ten minutes. Starting the tracker up (MLflow's import and its database) is not counted.
 """
 
 import argparse

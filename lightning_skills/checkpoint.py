@@ -207,6 +207,8 @@ class Checkpoints(Callback):
         """
         target = self._folder / f"updates_{module.updates:012d}"
         if newest(self._folder) == target:
+            if trainer.is_global_zero:
+                self._drop_others(target)  # a kill may have come between
             return
         beside = target.with_name(target.name + ".tmp")
         try:
@@ -225,10 +227,7 @@ class Checkpoints(Callback):
                 flush(beside)
                 beside.rename(target)
                 flush(self._folder)
-                kept = (target, best(self._folder)[0])
-                for old in self._folder.glob("updates_*"):
-                    if old not in kept:
-                        shutil.rmtree(old)
+                self._drop_others(target)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(beside, ignore_errors=True)
             raise InputError(
@@ -237,6 +236,13 @@ class Checkpoints(Callback):
         trainer.strategy.barrier()
         self._previous = (target / f"rank_{trainer.global_rank}", written)
         self._last = time.monotonic()
+
+    def _drop_others(self, target: Path) -> None:
+        """Drop all checkpoints but this one and the best."""
+        kept = (target, best(self._folder)[0])
+        for old in self._folder.glob("updates_*"):
+            if old not in kept:
+                shutil.rmtree(old)
 
     def _save_rank(self, folder: Path) -> dict[str, int]:
         folder.mkdir()

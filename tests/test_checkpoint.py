@@ -1,5 +1,6 @@
 import json
 import math
+import operator
 import os
 import random
 import signal
@@ -131,3 +132,16 @@ def test_an_interrupted_run_was_really_interrupted(tmp_path):
         assert train([*words, f"runs_dir={tmp_path}"]) == 143
     folder = next(tmp_path.glob("*/*/*/seed0/checkpoints/policy"))
     assert checkpoint.newest(folder).name == "updates_000000000003"
+
+
+def test_what_a_kill_kept_from_being_dropped_is_dropped_at_the_end(tmp_path, monkeypatch):
+    words = ["method=reward_weighted", "env=target", "debug=smoke", "logging=csv", "logging.progress=false"]
+    with monkeypatch.context() as patch, interrupted_when(lambda module: operator.ge(*module.progress())):
+        patch.setattr(checkpoint.Checkpoints, "_drop_others", lambda *_: None)
+        assert train([*words, f"runs_dir={tmp_path}"]) == 143
+    folder = next(tmp_path.glob("*/*/*/seed0/checkpoints/policy"))
+    (folder / "updates_000000000001.tmp").mkdir()
+    assert len(checkpoint.complete(folder)) > 2
+    assert train([*words, f"runs_dir={tmp_path}"]) == 0
+    newest, best = checkpoint.newest(folder), checkpoint.best(folder)[0]
+    assert set(folder.iterdir()) == {newest, best}

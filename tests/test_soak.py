@@ -17,7 +17,7 @@ from lightning_skills.testing import check_equal, metrics, served_pairs
 ROOT = Path(__file__).parent.parent
 LONGER = 25
 """How many times as long as with the smoke settings a phase is."""
-KILLS, RESTARTS = 10, 50
+KILLS, RESTARTS = 12, 50
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
@@ -67,12 +67,12 @@ def test_random_kills_change_nothing(method, ranks, tmp_path):
     spec, env = plugins.methods()[method], "maze"
     whole, killed = ([*words_for(spec, env, tmp_path, name, ranks), "logging=csv"] for name in ("whole", "killed"))
     assert start(whole).wait(1800) == 0
-    rng, kills = random.Random(f"{method}-{env}-{ranks}"), 0
-    while (outcome := kill_at_random(process := start(killed), tmp_path / "killed", rng)) is not None:
-        kills += 1
-        print(f"{method} on {env}, {ranks} ranks, kill {kills}: {outcome}", flush=True)
-    assert process.wait(1800) == 0
-    assert kills >= KILLS
+    rng = random.Random(f"{method}-{env}-{ranks}")
+    for kill in range(KILLS):
+        outcome = kill_at_random(start(killed), tmp_path / "killed", rng)
+        assert outcome is not None, f"{method}: the run ended before it was killed {KILLS} times"
+        print(f"{method} on {env}, {ranks} ranks, kill {kill + 1}: {outcome}", flush=True)
+    assert start(killed).wait(1800) == 0
     check_equal(config.load(whole), config.load(killed))
 
 
