@@ -15,7 +15,7 @@ from lightning_skills.plugins import MethodSpec
 from lightning_skills.testing import check_equal, metrics, served_pairs
 
 ROOT = Path(__file__).parent.parent
-LONGER = 25
+LONGER = 50
 """How many times as long as with the smoke settings a phase is."""
 KILLS, RESTARTS = 12, 50
 
@@ -80,7 +80,7 @@ def test_fifty_restarts_are_one_run_and_one_curve(tmp_path):
     from mlflow.tracking import MlflowClient
 
     spec = plugins.methods()["spirl"]
-    words = words_for(spec, "maze", tmp_path, "runs", longer=15 * LONGER)
+    words = words_for(spec, "maze", tmp_path, "runs", longer=8 * LONGER)
     rng, kills, began = random.Random(0), 0, time.monotonic()
     while kills < RESTARTS and (outcome := kill_at_random(start(words), tmp_path / "runs", rng)) is not None:
         kills += 1
