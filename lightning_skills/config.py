@@ -1,13 +1,14 @@
 """From command-line words to one frozen dataclass: Hydra composes, the dataclasses validate, plain values travel.
 
 Nothing beyond this file sees Hydra or a DictConfig. The options of a method and of an env exist once, as the frozen
-dataclass of the plug-in; presets and the smoke settings are laid under the user's words.
+dataclass of the plug-in. Presets are laid under an experiment, the smoke settings over it, and the user's words over all.
 """
 
 import dataclasses
 import difflib
 import hashlib
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -189,18 +190,17 @@ def load(words: Sequence[str]) -> Run:
     method, env = plugins.methods()[choices["method"]], plugins.envs()[choices["env"]]
     _check_phase_names(method)
     plugins.check_pair(method, env, own_data=any(item.key_or_group == "data" for item in overrides))
-    smoke = choices.get("debug") == "smoke"
     first = env.distributions[0] if TASKS in method.requires else env.config().task
     task = next((str(item.value()) for item in overrides if item.key_or_group == "env.task"), named or first)
-    _store("method", method.name, method.config, {**method.preset(env.name, task), **(method.smoke if smoke else {})})
-    _store("env", env.name, env.config, {"task": first, **(env.smoke if smoke else {})})
+    _store("method", method.name, method.config, method.preset(env.name, task))
+    _store("env", env.name, env.config, {"task": first})
     phases = {phase.name for phase in method.phases}
     moved = [
         f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words, strict=True)
     ]
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys(overrides, flatten(known) | dict.fromkeys(phases))
-    config = _freeze(_compose(moved))
+    config = _freeze(_compose([*_smoke_words(choices, method=method, env=env), *moved]))
     _check_task(env, config.env.task, method)
     check_needs(method, env, config.env.task)
     if config.phase is not None and config.phase not in phases:
@@ -292,10 +292,10 @@ def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:
     _check_single(overrides, "give one value")
     choices, _ = _choices([item for item in overrides if item.key_or_group in GROUPS])
     env = plugins.envs()[choices["env"]]
-    _store("env", env.name, env.config, env.smoke if choices.get("debug") == "smoke" else {})
+    _store("env", env.name, env.config, {})
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys(overrides, flatten(known))
-    config = _freeze(_compose(words))
+    config = _freeze(_compose([*_smoke_words(choices, env=env), *words]))
     _check_task(env, config.env.task)
     return env, config.env, Path(config.data_dir)
 
@@ -329,6 +329,13 @@ def _store(group: str, name: str, options: type, laid_under: Mapping[str, Any]) 
     for key, value in laid_under.items():
         OmegaConf.update(node, key, value, merge=True)
     ConfigStore.instance().store(group=group, name=name, node=node)
+
+
+def _smoke_words(choices: Mapping[str, str], **plug_ins: MethodSpec | EnvSpec) -> list[str]:
+    """With ``debug=smoke`` the plug-ins' smoke settings as words, which win over whatever is laid under words."""
+    if choices.get("debug") != "smoke":
+        return []
+    return [f"{group}.{key}={json.dumps(value)}" for group, spec in plug_ins.items() for key, value in spec.smoke.items()]
 
 
 def _writable(node: DictConfig) -> None:

@@ -120,6 +120,20 @@ def test_every_experiment_composes(file):
     assert run.config.name == file.stem
 
 
+@pytest.mark.parametrize("file", sorted((config.CONF / "experiment").glob("*.yaml")), ids=lambda file: file.stem)
+def test_smoke_makes_every_experiment_small(file):
+    run = config.load([f"experiment={file.stem}", "debug=smoke"])
+    for spec, options in ((run.method, run.config.method), (run.env, run.config.env)):
+        assert spec.smoke.items() <= config.flatten(dataclasses.asdict(options)).items()
+    assert run.config.evaluation.episodes == 2
+
+
+def test_the_users_words_overrule_an_experiment_and_its_smoke():
+    words = ["experiment=spirl_maze", "debug=smoke", "method.skills.updates=7", "env.data.trajectories=5"]
+    options = config.load(words).config
+    assert (options.method.skills.updates, options.env.data.trajectories) == (7, 5)
+
+
 def test_the_task_that_an_experiment_names_brings_its_preset():
     run = config.load(["experiment=blocks_sparse"])
     assert run.config.env.task != run.env.config().task
