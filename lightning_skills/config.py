@@ -1,7 +1,7 @@
 """From command-line words to one frozen dataclass: Hydra composes, the dataclasses validate, plain values travel.
 
 Nothing beyond this file sees Hydra or a DictConfig. The options of a method and of an env exist once, as the frozen
-dataclass of the plug-in. Presets are laid under an experiment, the smoke settings over it, and the user's words over all.
+dataclass of the plug-in. An experiment wins over presets, the smoke settings over both, and the user's words over all.
 """
 
 import dataclasses
@@ -335,7 +335,9 @@ def _smoke_words(choices: Mapping[str, str], **plug_ins: MethodSpec | EnvSpec) -
     """With ``debug=smoke`` the plug-ins' smoke settings as words, which win over whatever is laid under words."""
     if choices.get("debug") != "smoke":
         return []
-    return [f"{group}.{key}={json.dumps(value)}" for group, spec in plug_ins.items() for key, value in spec.smoke.items()]
+    return [
+        f"{group}.{key}={json.dumps(value)}" for group, spec in plug_ins.items() for key, value in spec.smoke.items()
+    ]
 
 
 def _writable(node: DictConfig) -> None:

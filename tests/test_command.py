@@ -19,6 +19,7 @@ from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
 from lightning_skills.data import trajectories
 from lightning_skills.launch import free_port
+from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["debug=smoke", "logging=csv", "logging.progress=false"]
@@ -209,6 +210,31 @@ def test_a_missing_or_foreign_artefact(tmp_path, capsys):
     refused(
         capsys, spirl(tmp_path, "phase=rl", f"skills={policy}", "name=other"), "holds 'policy', but 'skills' is needed"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "made", "message"),
+    [
+        (["method=ssp"], {}, "skills of decoder 'closed_loop', and method.skills.decoder is 'open_loop'"),
+        (["method=spirl"], {"decoder": "open_loop"}, "of decoder 'open_loop', and method.skills.decoder is 'closed_"),
+        (["method=simpl"], {"horizon": 5}, "skills of horizon 5, and method.skills.horizon is 10"),
+        (["method=spirl", "method.skills.latent_dim=3"], {}, "of latent_dim 10, and method.skills.latent_dim is 3"),
+        (
+            ["method=simpl", "method.skills.decoder=open_loop"],
+            {},
+            "decoder is 'open_loop'; choose one of closed_loop",
+        ),
+        (["method=simpl"], {"image_shape": (6, 16, 16)}, "closed-loop skills of states; these are of images"),
+        (["method=simpl"], {"state_dim": 60, "action_dim": 9}, "the skills were learned for actions of length 9"),
+    ],
+)
+def test_skills_that_are_not_those_of_the_options(tmp_path, capsys, words, made, message):
+    settings = {"state_dim": 4, "action_dim": 2, "horizon": 10, "latent_dim": 10, "encoder_width": 4, "width": 4}
+    model = SkillModel(SkillModelSettings(**{"decoder_layers": 1, "prior_layers": 1, **settings, **made}))
+    model.to_artefact().save(tmp_path / "learned")
+    words = [*words, "env=maze", *QUICK, f"skills={tmp_path / 'learned'}", f"runs_dir={tmp_path / 'runs'}"]
+    refused(capsys, words, message)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_one_phase_from_another_runs_artefact(tmp_path):
