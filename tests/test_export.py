@@ -143,7 +143,7 @@ def built(**settings):
         (lambda: built(decoder="open_loop"), "open_loop: it decides 4 actions at once"),
         (lambda: built(decoder="conditioned"), "conditioned: it decides 4 actions at once"),
         (lambda: built(image_shape=Drawings().image_shape), "sees images"),
-        (test_base.TwoNets, "TwoNets cannot be exported"),
+        (test_base.TwoNets, "policies of this phase cannot be exported; those of a phase 'rl' can, on states"),
     ],
     ids=["open loop", "conditioned", "images", "without step_policy"],
 )
