@@ -150,6 +150,7 @@ def test_a_folder_with_another_config(tmp_path, capsys):
         (["method=spirl", "env=maze", "method.skills.updates=-1"], "method.skills.updates is -1"),
         (["method=spirl", "env=maze", "method.skills.horizon=0"], "method.skills.horizon is 0"),
         (["method=spirl", "env=maze", "method.rl.lr=-1"], "method.rl.lr is -1.0; it must be positive"),
+        (["method=spirl", "env=maze", "method.rl.frames=4"], "frames=4 end within the warm-up of 4 transitions"),
         (["method=spirl", "env=maze", "seed=-1"], "seed is -1"),
         (["method=spirl", "env=maze", "collect.worlds=0"], "collect.worlds is 0"),
         (["method=spirl", "env=maze", "evaluation.episodes=0"], "evaluation.episodes is 0"),

@@ -207,8 +207,8 @@ class PhaseModule(LightningModule, ABC):
             InputError: if there is no such network (says why).
         """
         raise InputError(
-            "policies of this phase cannot be exported; those of a phase 'rl' can, on states, with primitive actions or "
-            "closed-loop skills"
+            "policies of this phase cannot be exported; those of a phase 'rl' can, on states, with primitive actions "
+            "or closed-loop skills"
         )
 
     @abstractmethod

@@ -85,7 +85,7 @@ class SkillRLOptions:
     """Options of :class:`lightning_skills.phases.skill_rl.SkillRLModule`.
 
     Raises:
-        InputError: if there is a prior to keep to and no divergence from it.
+        InputError: if there is a prior to keep to and no divergence from it, or the frames end within the warm-up.
     """
 
     # "prior": starts as a copy of the skill prior (paper, sec. 3.3); "scratch": from random weights
@@ -118,6 +118,8 @@ class SkillRLOptions:
     def __post_init__(self) -> None:
         if self.regulariser == "prior" and self.target_divergence is None:
             raise InputError("regulariser=prior needs a target_divergence")
+        if self.frames <= self.warmup:  # a transition takes a frame at least
+            raise InputError(f"frames={self.frames} end within the warm-up of {self.warmup} transitions; give more")
 
 
 @dataclass(frozen=True)
