@@ -131,16 +131,23 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Run:
-    """A validated run: its config, the plug-ins it names and the words it was composed from."""
+    """A validated run: its config, the plug-ins it names and the words it was composed from.
+
+    Attributes:
+        folder: Where it lies, if it was moved to a place that its config does not name.
+    """
 
     config: RunConfig
     method: MethodSpec
     env: EnvSpec
     words: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def directory(self) -> Path:
-        """``runs_dir/<method>/<env>-<task>/<name>/seed<k>``."""
+        """``runs_dir/<method>/<env>-<task>/<name>/seed<k>``, or where it was moved to."""
+        if self.folder is not None:
+            return self.folder
         task = folder_name(self.env.name, self.config.env.task)
         return Path(self.config.runs_dir) / self.method.name / task / str(self.config.name) / f"seed{self.config.seed}"
 
@@ -215,15 +222,15 @@ def load(words: Sequence[str]) -> Run:
 def restore(folder: Path) -> Run:
     """The run that a run folder holds, as it was composed; its ``runs_dir`` is where the folder lies now.
 
+    A folder that was moved or copied out of such a place keeps the ``runs_dir`` of its config.
+
     Raises:
         InputError: if there is none, its plug-ins are not registered, or it was written by another version.
     """
     run, place = read(folder / "config.yaml"), folder.resolve()
     runs_dir = str(place.parents[min(3, len(place.parents) - 1)])
-    run = dataclasses.replace(run, config=dataclasses.replace(run.config, runs_dir=runs_dir))
-    if run.directory.resolve() != place:
-        raise InputError(f"{folder} was renamed: by its config.yaml it is {run.directory}")
-    return run
+    there = dataclasses.replace(run, config=dataclasses.replace(run.config, runs_dir=runs_dir))
+    return there if there.directory.resolve() == place else dataclasses.replace(run, folder=folder)
 
 
 def read(file: Path) -> Run:

@@ -50,6 +50,14 @@ def test_it_repeats_the_final_evaluation_exactly(cheetah, tmp_path, capsys):
     assert [row["frames"] for row in rows] == ["20", "20"]
 
 
+@pytest.mark.parametrize("place", ["seed0_old", "far/away/and/deep/within/seed0"])
+def test_a_run_that_was_copied_to_another_path_is_evaluated_there(cheetah, tmp_path, place):
+    copy = shutil.copytree(cheetah, tmp_path / place)
+    numbers = evaluated(copy, tmp_path / "out")
+    assert numbers["policy"] == str(copy)
+    assert numbers["returns"] == evaluated(cheetah, tmp_path / "out")["returns"]
+
+
 def test_its_options_are_those_of_the_evaluation_and_of_the_env(cheetah, tmp_path):
     usual = evaluated(cheetah, tmp_path)["returns"]
     assert len(evaluated(cheetah, tmp_path, "episodes=3")["returns"]) == 3
