@@ -365,8 +365,10 @@ def _compose(words: Sequence[str], with_hydra: bool = False) -> DictConfig:
             return compose("train", overrides=list(words), return_hydra_config=with_hydra)
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").partition("/")
-        known = ", ".join(sorted(option for option in error.options or () if option != "__init__"))
-        raise InputError(f"unknown {group} {name!r}; there is {known or 'none'}") from None
+        known = sorted(option for option in error.options or () if option != "__init__")
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(known) or 'none'}"
+        raise InputError(f"unknown {group} {name!r}; {hint}") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(error)) from None
 

@@ -231,6 +231,9 @@ class Pipeline:
                 path = models.local(self._config.sources[need.phase], self._config)
                 if (path / "artefacts" / need.phase).exists():
                     path = path / "artefacts" / need.phase
+                elif (path / "artefacts").exists():
+                    there = ", ".join(sorted(each.name for each in (path / "artefacts").iterdir())) or "none"
+                    raise InputError(f"{path} has no artefact of a phase {need.phase!r}; it has {there}")
             if not path.exists():
                 hint = f"train it first, or give {need.phase}=PATH of a run that has it"
                 raise InputError(f"phase {part.phase.name!r} needs {need.kind!r}, and there is none at {path}; {hint}")

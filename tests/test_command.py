@@ -79,6 +79,17 @@ def test_a_command_without_its_words_is_told_its_own_usage(capsys):
     assert "data validate" not in said
 
 
+def test_a_command_that_there_is_not_is_named_and_so_are_words_that_do_not_fit(capsys):
+    assert cli.main(["evalute", "RUN"]) == 2
+    assert capsys.readouterr().err == "error: there is no command 'evalute'; did you mean evaluate?\n"
+    assert cli.main(["data", "discribe", "A"]) == 2
+    assert capsys.readouterr().err == "error: there is no command 'data discribe'; did you mean data describe?\n"
+    assert cli.main(["data", "describe", "A", "B"]) == 2
+    first, usage, *_ = capsys.readouterr().err.splitlines()
+    assert first == "error: cannot run 'data describe A B': it does not take these words"
+    assert usage.startswith("usage: ")
+
+
 def test_help_and_lists(capsys):
     assert train(["--help"]) == 0
     assert "python -m lightning_skills methods" in capsys.readouterr().out
@@ -131,6 +142,7 @@ def test_a_folder_with_another_config(tmp_path, capsys):
     words = [*SAMPLE, f"runs_dir={tmp_path}", "name=mine"]
     assert train(words) == 0
     refused(capsys, [*words, "method.policy.lr=0.5"], "method.policy.lr (0.003 there, 0.5 here)")
+    refused(capsys, [*words, "policy=/a/run"], "another config: policy (none there, /a/run here); give this one")
     assert train([*words, "logging.every_frames=7"]) == 0
 
 
@@ -207,6 +219,8 @@ def test_trajectories_shorter_than_a_skill(tmp_path, capsys, point_data):
 def test_a_missing_or_foreign_artefact(tmp_path, capsys):
     refused(capsys, spirl(tmp_path, "phase=rl"), "phase 'rl' needs 'skills'")
     assert train([*SAMPLE, f"runs_dir={tmp_path}"]) == 0
+    run = tmp_path / "reward_weighted" / "target-near" / "smoke" / "seed0"
+    refused(capsys, spirl(tmp_path, f"skills={run}"), f"{run} has no artefact of a phase 'skills'; it has policy")
     policy = tmp_path / "reward_weighted" / "target-near" / "smoke" / "seed0" / "artefacts" / "policy"
     refused(
         capsys, spirl(tmp_path, "phase=rl", f"skills={policy}", "name=other"), "holds 'policy', but 'skills' is needed"
