@@ -17,11 +17,12 @@ usage: python -m lightning_skills COMMAND
   report RUN_OR_FOLDER|mlflow:EXPERIMENT... [out=report] [metric=success] [by=method] [uri=TRACKING_URI]
                                          curves and tables over recorded runs
   explore RUN_OR_FOLDER... [frames=100000] [out=exploration]
-                                         where priors lead before any reward is seen, beside uniform skills or random actions
+                                         where priors lead before any reward is seen, beside random actions
   evaluate RUN|models:/NAME/VERSION [episodes=N] [seed=K] [explore=false] [env.task=NAME] [record_video=true]
            [checkpoint=best|newest] [out=evaluation] [overwrite=true] [uri=TRACKING_URI]
                                          a trained policy in fresh worlds, by default those of the run's own evaluation
-  export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [out=policy] [uri=TRACKING_URI]
+  export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [out=policy] [overwrite=true]
+         [uri=TRACKING_URI]
                                          a trained policy as a program that runs on torch alone
   data generate env=NAME [env.task=NAME] [env.KEY=VALUE ...] [data_dir=data] [debug=smoke]
                                          make the env's data set (or say that it is there); for most envs there are
