@@ -1,10 +1,12 @@
 """``python -m lightning_skills``: what is registered, data sets, training."""
 
+import difflib
 import re
 import sys
 from collections.abc import Sequence
 
 from lightning_skills import command, plugins
+from lightning_skills.errors import InputError
 
 HELP = """\
 usage: python -m lightning_skills COMMAND
@@ -15,11 +17,12 @@ usage: python -m lightning_skills COMMAND
   report RUN_OR_FOLDER|mlflow:EXPERIMENT... [out=report] [metric=success] [by=method] [uri=TRACKING_URI]
                                          curves and tables over recorded runs
   explore RUN_OR_FOLDER... [frames=100000] [out=exploration] [method.KEY=VALUE ...] [env.KEY=VALUE ...]
-                                         where priors lead before any reward is seen, beside uniform actions
-  evaluate RUN|models:/NAME/VERSION [episodes=50] [seed=0] [explore=false] [env.task=NAME] [record_video=true]
+                                         where priors lead before any reward is seen, beside random actions
+  evaluate RUN|models:/NAME/VERSION [episodes=N] [seed=K] [explore=false] [env.task=NAME] [record_video=true]
            [checkpoint=best|newest] [out=evaluation] [overwrite=true] [uri=TRACKING_URI]
-                                         a trained policy in fresh worlds
-  export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [out=policy] [uri=TRACKING_URI]
+                                         a trained policy in fresh worlds, by default those of the run's own evaluation
+  export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [out=policy] [overwrite=true]
+         [uri=TRACKING_URI]
                                          a trained policy as a program that runs on torch alone
   data generate env=NAME [env.task=NAME] [env.KEY=VALUE ...] [data_dir=data] [debug=smoke]
                                          make the env's data set (or say that it is there); for most envs there are
@@ -65,16 +68,32 @@ def main(words: Sequence[str]) -> int:
             return command.guard(lambda: _import(source, path, rest))
         case ["data", "export", path, target, *rest]:
             return command.guard(lambda: _export(path, target, rest))
-    print(_help(words), file=sys.stderr)
-    return 2
+    return command.guard(lambda: _refuse(words))
+
+
+def _refuse(words: Sequence[str]) -> int:
+    """Say of words that are no command, or not those of their command, what is wrong with them."""
+    known = [" ".join(part.split()[: 2 if part.split()[0] == "data" else 1]) for part in _parts()[1:]]
+    asked = " ".join(words[: 2 if words[0] == "data" else 1])
+    if asked not in known:
+        close = difflib.get_close_matches(asked, known, n=1) or known
+        hint = f"did you mean {close[0]}?" if len(close) == 1 else f"there is {', '.join(known)}"
+        raise InputError(f"there is no command {asked!r}; {hint}")
+    print(f"error: cannot run {' '.join(words)!r}: it does not take these words\n{_help(words)}", file=sys.stderr)
+    return command.BAD_INPUT
 
 
 def _help(words: Sequence[str]) -> str:
     """The parts of the page on the command that these words begin with; without one, the whole page."""
-    head, *parts = re.split(r"\n(?=  \w)", HELP)
+    head, *parts = _parts()
     asked = [word for word in words if word not in HELP_WORDS][: 2 if "data" in words[:1] else 1]
     chosen = [part for part in parts if part.split()[: len(asked)] == asked]
     return "\n".join([head, *(chosen or parts)])
+
+
+def _parts() -> list[str]:
+    """The head of the page, and what it says of each command."""
+    return re.split(r"\n(?=  \w)", HELP)
 
 
 def _list(registry: plugins.Registry) -> int:
@@ -149,7 +168,6 @@ def _export(path: str, target: str, words: Sequence[str]) -> int:
     from pathlib import Path
 
     from lightning_skills.data import minari_sets, trajectories
-    from lightning_skills.errors import InputError
 
     if not target.startswith(minari_sets.PREFIX):
         raise InputError(f"cannot export to {target!r}; write minari:ID")

@@ -1,13 +1,14 @@
 """From command-line words to one frozen dataclass: Hydra composes, the dataclasses validate, plain values travel.
 
 Nothing beyond this file sees Hydra or a DictConfig. The options of a method and of an env exist once, as the frozen
-dataclass of the plug-in; presets and the smoke settings are laid under the user's words.
+dataclass of the plug-in. An experiment wins over presets, the smoke settings over both, and the user's words over all.
 """
 
 import dataclasses
 import difflib
 import hashlib
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,16 +131,23 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Run:
-    """A validated run: its config, the plug-ins it names and the words it was composed from."""
+    """A validated run: its config, the plug-ins it names and the words it was composed from.
+
+    Attributes:
+        folder: Where it lies, if it was moved to a place that its config does not name.
+    """
 
     config: RunConfig
     method: MethodSpec
     env: EnvSpec
     words: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def directory(self) -> Path:
-        """``runs_dir/<method>/<env>-<task>/<name>/seed<k>``."""
+        """``runs_dir/<method>/<env>-<task>/<name>/seed<k>``, or where it was moved to."""
+        if self.folder is not None:
+            return self.folder
         task = folder_name(self.env.name, self.config.env.task)
         return Path(self.config.runs_dir) / self.method.name / task / str(self.config.name) / f"seed{self.config.seed}"
 
@@ -189,18 +197,17 @@ def load(words: Sequence[str]) -> Run:
     method, env = plugins.methods()[choices["method"]], plugins.envs()[choices["env"]]
     _check_phase_names(method)
     plugins.check_pair(method, env, own_data=any(item.key_or_group == "data" for item in overrides))
-    smoke = choices.get("debug") == "smoke"
     first = env.distributions[0] if TASKS in method.requires else env.config().task
     task = next((str(item.value()) for item in overrides if item.key_or_group == "env.task"), named or first)
-    _store("method", method.name, method.config, {**method.preset(env.name, task), **(method.smoke if smoke else {})})
-    _store("env", env.name, env.config, {"task": first, **(env.smoke if smoke else {})})
+    _store("method", method.name, method.config, method.preset(env.name, task))
+    _store("env", env.name, env.config, {"task": first})
     phases = {phase.name for phase in method.phases}
     moved = [
         f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words, strict=True)
     ]
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys(overrides, flatten(known) | dict.fromkeys(phases))
-    config = _freeze(_compose(moved))
+    config = _freeze(_compose([*_smoke_words(choices, method=method, env=env), *moved]))
     _check_task(env, config.env.task, method)
     check_needs(method, env, config.env.task)
     if config.phase is not None and config.phase not in phases:
@@ -215,15 +222,15 @@ def load(words: Sequence[str]) -> Run:
 def restore(folder: Path) -> Run:
     """The run that a run folder holds, as it was composed; its ``runs_dir`` is where the folder lies now.
 
+    A folder that was moved or copied out of such a place keeps the ``runs_dir`` of its config.
+
     Raises:
         InputError: if there is none, its plug-ins are not registered, or it was written by another version.
     """
     run, place = read(folder / "config.yaml"), folder.resolve()
     runs_dir = str(place.parents[min(3, len(place.parents) - 1)])
-    run = dataclasses.replace(run, config=dataclasses.replace(run.config, runs_dir=runs_dir))
-    if run.directory.resolve() != place:
-        raise InputError(f"{folder} was renamed: by its config.yaml it is {run.directory}")
-    return run
+    there = dataclasses.replace(run, config=dataclasses.replace(run.config, runs_dir=runs_dir))
+    return there if there.directory.resolve() == place else dataclasses.replace(run, folder=folder)
 
 
 def read(file: Path) -> Run:
@@ -292,10 +299,10 @@ def load_env(words: Sequence[str]) -> tuple[EnvSpec, Any, Path]:
     _check_single(overrides, "give one value")
     choices, _ = _choices([item for item in overrides if item.key_or_group in GROUPS])
     env = plugins.envs()[choices["env"]]
-    _store("env", env.name, env.config, env.smoke if choices.get("debug") == "smoke" else {})
+    _store("env", env.name, env.config, {})
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
     _check_keys(overrides, flatten(known))
-    config = _freeze(_compose(words))
+    config = _freeze(_compose([*_smoke_words(choices, env=env), *words]))
     _check_task(env, config.env.task)
     return env, config.env, Path(config.data_dir)
 
@@ -331,6 +338,15 @@ def _store(group: str, name: str, options: type, laid_under: Mapping[str, Any]) 
     ConfigStore.instance().store(group=group, name=name, node=node)
 
 
+def _smoke_words(choices: Mapping[str, str], **plug_ins: MethodSpec | EnvSpec) -> list[str]:
+    """With ``debug=smoke`` the plug-ins' smoke settings as words, which win over whatever is laid under words."""
+    if choices.get("debug") != "smoke":
+        return []
+    return [
+        f"{group}.{key}={json.dumps(value)}" for group, spec in plug_ins.items() for key, value in spec.smoke.items()
+    ]
+
+
 def _writable(node: DictConfig) -> None:
     """Frozen dataclasses become read-only nodes, which no override could reach."""
     OmegaConf.set_readonly(node, None)
@@ -349,8 +365,10 @@ def _compose(words: Sequence[str], with_hydra: bool = False) -> DictConfig:
             return compose("train", overrides=list(words), return_hydra_config=with_hydra)
     except MissingConfigException as error:
         group, _, name = (error.missing_cfg_file or "").partition("/")
-        known = ", ".join(sorted(option for option in error.options or () if option != "__init__"))
-        raise InputError(f"unknown {group} {name!r}; there is {known or 'none'}") from None
+        known = sorted(option for option in error.options or () if option != "__init__")
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(known) or 'none'}"
+        raise InputError(f"unknown {group} {name!r}; {hint}") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_explain(error)) from None
 

@@ -17,7 +17,7 @@ from lightning_skills.evaluation.protocol import final
 from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.quiet import quiet
 from lightning_skills.trained import Trained
-from lightning_skills.words import one_place, options_and_places, options_of
+from lightning_skills.words import check_free, one_place, options_and_places, options_of
 
 PROTOCOL = ("episodes", "seed", "explore")
 """Options of the run's ``evaluation`` that may be others here."""
@@ -44,9 +44,9 @@ def main(words: Sequence[str]) -> int:
     changed = [*(f"evaluation.{key}={options[key]}" for key in PROTOCOL if options[key]), *of_env]
     out = Path(options["out"])
     video = _video(options["record_video"], out)
-    _check_free(out / NUMBERS, options["overwrite"])
     quiet()
     policy = trained.load(one_place(places), changed, options["uri"] or None, options["checkpoint"] or None)
+    check_free(out / NUMBERS, options["overwrite"])
     env = policy.pipeline.probe
     if video is not None and env.film(env.observe()["observation"][:1]) is None:
         raise InputError(f"env {policy.run.env.name!r} cannot be filmed; leave out record_video")
@@ -67,14 +67,6 @@ def _video(word: str, out: Path) -> Path | None:
     if Path(word).suffix != ".gif":
         raise InputError(f"record_video={word}: write true, or a path that ends in .gif")
     return Path(word)
-
-
-def _check_free(numbers: Path, overwrite: str) -> None:
-    """Raise InputError where the numbers of another evaluation would be lost, unless that is wanted."""
-    if overwrite not in ("true", "false"):
-        raise InputError(f"overwrite={overwrite}: write true or false")
-    if overwrite == "false" and numbers.exists():
-        raise InputError(f"{numbers.parent} holds an evaluation; give out=FOLDER, or overwrite=true")
 
 
 def _numbers(policy: Trained, rollouts: Rollouts) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """``python -m lightning_skills explore``: where priors lead before any reward is seen.
 
 SPiRL's authors judge a prior by such rollouts, not by its loss (Pertsch et al. 2020, fig. 5): the policy of an online
-phase acts before its first update, which is sampling from the prior, beside uniform actions of the same kind.
+phase acts before its first update, which is sampling from the prior, beside uniform skills or random actions.
 """
 
 from collections.abc import Sequence

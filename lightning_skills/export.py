@@ -14,9 +14,9 @@ from torch import Tensor
 from lightning_skills import report, trained
 from lightning_skills.nets.step_policy import StepPolicy
 from lightning_skills.quiet import quiet
-from lightning_skills.words import one_place, options_and_places
+from lightning_skills.words import check_free, one_place, options_and_places
 
-OPTIONS = {"checkpoint": "", "env.task": "", "out": "policy", "uri": ""}
+OPTIONS = {"checkpoint": "", "env.task": "", "out": "policy", "overwrite": "false", "uri": ""}
 FORMAT = 1
 PROGRAM = "policy.pt2"
 BATCH = "batch"
@@ -34,10 +34,12 @@ def main(words: Sequence[str]) -> int:
     quiet()
     changed = [f"env.task={options['env.task']}"] if options["env.task"] else []
     policy = trained.load(one_place(places), changed, options["uri"] or None, options["checkpoint"] or None)
+    out = Path(options["out"])
+    check_free(out / PROGRAM, options["overwrite"])
     step = policy.module.step_policy()
     run = policy.run
     origin = {"method": run.method.name, "env": run.env.name, "task": run.config.env.task, "seed": run.config.seed}
-    out = report.make_folder(Path(options["out"]))
+    report.make_folder(out)
     torch.export.save(program(step), out / PROGRAM)
     (out / "policy.json").write_text(json.dumps({"format": FORMAT, **origin, **describe(step)}, indent=2))
     print(report.summary_table([("program", str(out / PROGRAM)), ("how to call it", str(out / "policy.json"))]))

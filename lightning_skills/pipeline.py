@@ -235,6 +235,7 @@ class Pipeline:
                 hint = f"train it first, or give {need.phase}=PATH of a run that has it"
                 raise InputError(f"phase {part.phase.name!r} needs {need.kind!r}, and there is none at {path}; {hint}")
             artefacts[need.phase] = Artefact.load(path, need.kind)
+            _check_defining(need.phase, getattr(self._config.method, need.phase), artefacts[need.phase], path)
         return artefacts
 
     def module(self, part: Part, recorded: Recorded | None = None) -> PhaseModule:
@@ -357,6 +358,14 @@ class Pipeline:
         together = [each for each in self.parts if each.phase == part.phase]
         if part.task is not None and all(self._finished(each) for each in together if each != part):
             summaries.write(self._directory, summaries.over_tasks(self._directory, together))
+
+
+def _check_defining(phase: str, options: Any, artefact: Artefact, path: Path) -> None:
+    """Raise InputError if the options say that a phase learns something else than what is taken for it."""
+    for name in getattr(options, "defining", ()):
+        there, here = artefact.settings.get(name), getattr(options, name)
+        if there != here:
+            raise InputError(f"{path} holds {phase} of {name} {there!r}, and method.{phase}.{name} is {here!r}")
 
 
 def _tested(info: EnvInfo, tasks: int | None) -> EnvInfo:

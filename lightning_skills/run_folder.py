@@ -1,5 +1,8 @@
 """The folder of a run: whose it is, and that one process at a time trains there."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
@@ -16,11 +19,20 @@ def check_folder(run: Run) -> None:
     path = run.directory / "config.yaml"
     if not path.exists():
         return
-    there, here = flatten(plain(OmegaConf.load(path))), flatten(run.resolved())
+    there, here = _written(plain(OmegaConf.load(path))), _written(run.resolved())
     keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key) and not may_change(key))
     if keys:
-        listed = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:5])
+        listed = ", ".join(f"{key} ({_said(there.get(key))} there, {_said(here.get(key))} here)" for key in keys[:5])
         raise InputError(f"{run.directory} holds a run with another config: {listed}; give this one its own name=")
+
+
+def _written(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config by the keys of the command line, where artefacts from elsewhere are called by their phases."""
+    return {key.removeprefix("sources."): value for key, value in flatten(config).items() if key != "sources"}
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def claim_folder(run: Run) -> FileLock:

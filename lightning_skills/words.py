@@ -59,3 +59,15 @@ def one_place(places: Sequence[Path]) -> str:
     if len(places) > 1:
         raise InputError(f"one run at a time, not {', '.join(map(str, places))}")
     return str(places[0])
+
+
+def check_free(file: Path, overwrite: str) -> None:
+    """Keep what an earlier command wrote from being lost.
+
+    Raises:
+        InputError: if the file is there and ``overwrite`` is not "true", or that is no answer.
+    """
+    if overwrite not in ("true", "false"):
+        raise InputError(f"overwrite={overwrite}: write true or false")
+    if overwrite == "false" and file.exists():
+        raise InputError(f"{file.parent} holds {file.name} already; give out=FOLDER, or overwrite=true")

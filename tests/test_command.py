@@ -19,6 +19,7 @@ from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
 from lightning_skills.data import trajectories
 from lightning_skills.launch import free_port
+from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["debug=smoke", "logging=csv", "logging.progress=false"]
@@ -78,6 +79,17 @@ def test_a_command_without_its_words_is_told_its_own_usage(capsys):
     assert "data validate" not in said
 
 
+def test_a_command_that_there_is_not_is_named_and_so_are_words_that_do_not_fit(capsys):
+    assert cli.main(["evalute", "RUN"]) == 2
+    assert capsys.readouterr().err == "error: there is no command 'evalute'; did you mean evaluate?\n"
+    assert cli.main(["data", "discribe", "A"]) == 2
+    assert capsys.readouterr().err == "error: there is no command 'data discribe'; did you mean data describe?\n"
+    assert cli.main(["data", "describe", "A", "B"]) == 2
+    first, usage, *_ = capsys.readouterr().err.splitlines()
+    assert first == "error: cannot run 'data describe A B': it does not take these words"
+    assert usage.startswith("usage: ")
+
+
 def test_help_and_lists(capsys):
     assert train(["--help"]) == 0
     assert "python -m lightning_skills methods" in capsys.readouterr().out
@@ -130,6 +142,7 @@ def test_a_folder_with_another_config(tmp_path, capsys):
     words = [*SAMPLE, f"runs_dir={tmp_path}", "name=mine"]
     assert train(words) == 0
     refused(capsys, [*words, "method.policy.lr=0.5"], "method.policy.lr (0.003 there, 0.5 here)")
+    refused(capsys, [*words, "policy=/a/run"], "another config: policy (none there, /a/run here); give this one")
     assert train([*words, "logging.every_frames=7"]) == 0
 
 
@@ -149,6 +162,7 @@ def test_a_folder_with_another_config(tmp_path, capsys):
         (["method=spirl", "env=maze", "method.skills.updates=-1"], "method.skills.updates is -1"),
         (["method=spirl", "env=maze", "method.skills.horizon=0"], "method.skills.horizon is 0"),
         (["method=spirl", "env=maze", "method.rl.lr=-1"], "method.rl.lr is -1.0; it must be positive"),
+        (["method=spirl", "env=maze", "method.rl.frames=4"], "frames=4 end within the warm-up of 4 transitions"),
         (["method=spirl", "env=maze", "seed=-1"], "seed is -1"),
         (["method=spirl", "env=maze", "collect.worlds=0"], "collect.worlds is 0"),
         (["method=spirl", "env=maze", "evaluation.episodes=0"], "evaluation.episodes is 0"),
@@ -205,10 +219,37 @@ def test_trajectories_shorter_than_a_skill(tmp_path, capsys, point_data):
 def test_a_missing_or_foreign_artefact(tmp_path, capsys):
     refused(capsys, spirl(tmp_path, "phase=rl"), "phase 'rl' needs 'skills'")
     assert train([*SAMPLE, f"runs_dir={tmp_path}"]) == 0
+    run = tmp_path / "reward_weighted" / "target-near" / "smoke" / "seed0"
+    refused(capsys, spirl(tmp_path, f"skills={run}"), f"there is none at {run / 'artefacts' / 'skills'}")
     policy = tmp_path / "reward_weighted" / "target-near" / "smoke" / "seed0" / "artefacts" / "policy"
     refused(
         capsys, spirl(tmp_path, "phase=rl", f"skills={policy}", "name=other"), "holds 'policy', but 'skills' is needed"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "made", "message"),
+    [
+        (["method=ssp"], {}, "skills of decoder 'closed_loop', and method.skills.decoder is 'open_loop'"),
+        (["method=spirl"], {"decoder": "open_loop"}, "of decoder 'open_loop', and method.skills.decoder is 'closed_"),
+        (["method=simpl"], {"horizon": 5}, "skills of horizon 5, and method.skills.horizon is 10"),
+        (["method=spirl", "method.skills.latent_dim=3"], {}, "of latent_dim 10, and method.skills.latent_dim is 3"),
+        (
+            ["method=simpl", "method.skills.decoder=open_loop"],
+            {},
+            "decoder is 'open_loop'; choose one of closed_loop",
+        ),
+        (["method=simpl"], {"image_shape": (6, 16, 16)}, "closed-loop skills of states; these are of images"),
+        (["method=simpl"], {"state_dim": 60, "action_dim": 9}, "the skills were learned for actions of length 9"),
+    ],
+)
+def test_skills_that_are_not_those_of_the_options(tmp_path, capsys, words, made, message):
+    settings = {"state_dim": 4, "action_dim": 2, "horizon": 10, "latent_dim": 10, "encoder_width": 4, "width": 4}
+    model = SkillModel(SkillModelSettings(**{"decoder_layers": 1, "prior_layers": 1, **settings, **made}))
+    model.to_artefact().save(tmp_path / "learned")
+    words = [*words, "env=maze", *QUICK, f"skills={tmp_path / 'learned'}", f"runs_dir={tmp_path / 'runs'}"]
+    refused(capsys, words, message)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_one_phase_from_another_runs_artefact(tmp_path):

@@ -70,6 +70,7 @@ def test_an_artefact_from_elsewhere_is_named_by_its_phase():
         ([*SAMPLE, "name=."], "name is '.'; it names one folder, without '/'"),
         ([*SAMPLE, "env.task=fra"], "env 'target' has no task 'fra'; did you mean far"),
         ([*SAMPLE, "phase=rl"], "method 'reward_weighted' has no phase 'rl'; it has policy"),
+        (["experiment=spirl_mase"], "unknown experiment 'spirl_mase'; did you mean spirl_maze"),
         ([*SAMPLE, "trainer=tpu"], "unknown trainer 'tpu'; there is default"),
         ([*SAMPLE, "seed"], "cannot read 'seed'"),
         ([*SAMPLE, "+seed=1"], "cannot add or delete options"),
@@ -118,6 +119,20 @@ def test_a_sweep_is_every_combination():
 def test_every_experiment_composes(file):
     run = config.load([f"experiment={file.stem}"])
     assert run.config.name == file.stem
+
+
+@pytest.mark.parametrize("file", sorted((config.CONF / "experiment").glob("*.yaml")), ids=lambda file: file.stem)
+def test_smoke_makes_every_experiment_small(file):
+    run = config.load([f"experiment={file.stem}", "debug=smoke"])
+    for spec, options in ((run.method, run.config.method), (run.env, run.config.env)):
+        assert spec.smoke.items() <= config.flatten(dataclasses.asdict(options)).items()
+    assert run.config.evaluation.episodes == 2
+
+
+def test_the_users_words_overrule_an_experiment_and_its_smoke():
+    words = ["experiment=spirl_maze", "debug=smoke", "method.skills.updates=7", "env.data.trajectories=5"]
+    options = config.load(words).config
+    assert (options.method.skills.updates, options.env.data.trajectories) == (7, 5)
 
 
 def test_the_task_that_an_experiment_names_brings_its_preset():

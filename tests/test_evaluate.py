@@ -50,6 +50,20 @@ def test_it_repeats_the_final_evaluation_exactly(cheetah, tmp_path, capsys):
     assert [row["frames"] for row in rows] == ["20", "20"]
 
 
+@pytest.mark.parametrize("place", ["seed0_old", "far/away/and/deep/within/seed0"])
+def test_a_run_that_was_copied_to_another_path_is_evaluated_there(cheetah, tmp_path, place):
+    copy = shutil.copytree(cheetah, tmp_path / place)
+    numbers = evaluated(copy, tmp_path / "out")
+    assert numbers["policy"] == str(copy)
+    assert numbers["returns"] == evaluated(cheetah, tmp_path / "out")["returns"]
+
+
+def test_wrong_words_are_said_before_an_evaluation_that_is_there(tmp_path, capsys):
+    (tmp_path / "evaluation.json").write_text("{}")
+    assert main.main(["evaluate", str(tmp_path / "none"), f"out={tmp_path}"]) == 2
+    assert "none is no run" in capsys.readouterr().err
+
+
 def test_its_options_are_those_of_the_evaluation_and_of_the_env(cheetah, tmp_path):
     usual = evaluated(cheetah, tmp_path)["returns"]
     assert len(evaluated(cheetah, tmp_path, "episodes=3")["returns"]) == 3
@@ -106,7 +120,7 @@ def test_an_evaluation_is_overwritten_only_where_that_is_wanted(maze, tmp_path, 
     before = (tmp_path / "evaluation.json").read_bytes()
     capsys.readouterr()
     assert main.main([*words, "seed=3"]) == 2
-    assert "holds an evaluation; give out=FOLDER, or overwrite=true" in capsys.readouterr().err
+    assert "holds evaluation.json already; give out=FOLDER, or overwrite=true" in capsys.readouterr().err
     assert (tmp_path / "evaluation.json").read_bytes() == before
     assert main.main([*words, "seed=3", "overwrite=true"]) == 0
     assert json.loads((tmp_path / "evaluation.json").read_text())["seed"] == 3

@@ -50,6 +50,16 @@ assert "tensordict" not in sys.modules and "lightning" not in sys.modules
 """
 
 
+def test_a_policy_that_is_there_is_kept(runs, tmp_path, capsys):
+    words = ["export", str(runs["sac"]), f"out={tmp_path}"]
+    (tmp_path / "policy.pt2").write_text("mine")
+    assert main.main(words) == 2
+    assert f"{tmp_path} holds policy.pt2 already; give out=FOLDER, or overwrite=true" in capsys.readouterr().err
+    assert (tmp_path / "policy.pt2").read_text() == "mine"
+    assert main.main([*words, "overwrite=true"]) == 0
+    assert (tmp_path / "policy.pt2").read_bytes() != b"mine"
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
@@ -143,7 +153,7 @@ def built(**settings):
         (lambda: built(decoder="open_loop"), "open_loop: it decides 4 actions at once"),
         (lambda: built(decoder="conditioned"), "conditioned: it decides 4 actions at once"),
         (lambda: built(image_shape=Drawings().image_shape), "sees images"),
-        (test_base.TwoNets, "TwoNets cannot be exported"),
+        (test_base.TwoNets, "policies of this phase cannot be exported; those of a phase 'rl' can, on states"),
     ],
     ids=["open loop", "conditioned", "images", "without step_policy"],
 )

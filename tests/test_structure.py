@@ -1,6 +1,7 @@
 """Who may import whom, and what listing plug-ins may cost."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_imports_point_downwards(folder):
                 assert top != "methods" or below[:1] == [parts[1]], f"{file} imports its sibling {name}"
             else:
                 assert top != "methods", f"{file} imports {name}"
+
+
+def test_the_map_names_every_room():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = page[page.index("## Rooms") : page.index("Who may import whom")]
+    owned = [file for folder in ("", "phases", "data") for file in (ROOT / "lightning_skills" / folder).glob("*.py")]
+    missing = {file.name for file in owned if not re.search(rf"\b{file.name}", rooms)} - {"__init__.py"}
+    plug_ins = [file.parent for kind in ("methods", "envs") for file in (ROOT / kind).glob("*/__init__.py")]
+    assert not missing | {folder.name for folder in plug_ins if f" {folder.name}/" not in rooms}
 
 
 def test_listing_loads_neither_torch_nor_mujoco():

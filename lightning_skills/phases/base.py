@@ -206,7 +206,10 @@ class PhaseModule(LightningModule, ABC):
         Raises:
             InputError: if there is no such network (says why).
         """
-        raise InputError(f"{type(self).__name__} cannot be exported: it has no step_policy")
+        raise InputError(
+            "policies of this phase cannot be exported; those of a phase 'rl' can, on states, with primitive actions "
+            "or closed-loop skills"
+        )
 
     @abstractmethod
     def progress(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ Defaults are SPiRL's for its maze unless said otherwise. "Paper" is Pertsch et a
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lightning_skills.errors import InputError
 from lightning_skills.limits import at_least, one_of, positive, within
@@ -14,7 +15,14 @@ DECODERS = ("closed_loop", "open_loop", "conditioned")
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """Options of :class:`lightning_skills.phases.pretrain.PretrainModule`."""
+    """Options of :class:`lightning_skills.phases.pretrain.PretrainModule`.
+
+    Attributes:
+        defining: Options that say what is learned, and not only how large it is or how it is learned; an artefact whose
+            settings of these names are others is not taken for what the phase hands on.
+    """
+
+    defining: ClassVar[tuple[str, ...]] = ()
 
     width: int = at_least(1, 128)  # LSTM and hidden layers (paper, app. B)
     lr: float = positive(1e-3)  # RAdam (paper, app. B)
@@ -27,6 +35,8 @@ class PretrainOptions:
 @dataclass(frozen=True)
 class SkillPretrainOptions(PretrainOptions):
     """Options of :class:`lightning_skills.phases.skill_pretrain.SkillPretrainModule`."""
+
+    defining: ClassVar[tuple[str, ...]] = ("decoder", "horizon", "latent_dim")
 
     # "closed_loop": a policy given z (later code); "open_loop": an LSTM (paper); "conditioned": app. D
     decoder: str = one_of(DECODERS, "closed_loop")
@@ -57,12 +67,17 @@ class ActionPriorOptions(PretrainOptions):
     updates: int = at_least(1, 478_000)  # 200 epochs of 4 passes over the maze's trajectories (code)
 
 
-def simpl_skills() -> SkillPretrainOptions:
+@dataclass(frozen=True)
+class SimplSkillOptions(SkillPretrainOptions):
     """SiMPL's: encoder and decoder are SPiRL's kitchen's in the maze too; its code has no training of them.
 
     Beta is that of SPiRL's kitchen; nothing is published for the maze.
     """
-    return SkillPretrainOptions(encoder_width=128, decoder_layers=5, beta=5e-4)
+
+    decoder: str = one_of(("closed_loop",), "closed_loop")
+    encoder_width: int = at_least(1, 128)
+    decoder_layers: int = at_least(0, 5)
+    beta: float = at_least(0, 5e-4)
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,7 @@ class SkillRLOptions:
     """Options of :class:`lightning_skills.phases.skill_rl.SkillRLModule`.
 
     Raises:
-        InputError: if there is a prior to keep to and no divergence from it.
+        InputError: if there is a prior to keep to and no divergence from it, or the frames end within the warm-up.
     """
 
     # "prior": starts as a copy of the skill prior (paper, sec. 3.3); "scratch": from random weights
@@ -103,6 +118,8 @@ class SkillRLOptions:
     def __post_init__(self) -> None:
         if self.regulariser == "prior" and self.target_divergence is None:
             raise InputError("regulariser=prior needs a target_divergence")
+        if self.frames <= self.warmup:  # a transition takes a frame at least
+            raise InputError(f"frames={self.frames} end within the warm-up of {self.warmup} transitions; give more")
 
 
 @dataclass(frozen=True)

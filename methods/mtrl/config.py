@@ -6,10 +6,9 @@ from lightning_skills.limits import at_least, positive, within
 from lightning_skills.phases.options import (
     SPIRL_IN_SIMPLS_KITCHEN,
     TINY_SKILLS,
+    SimplSkillOptions,
     SkillAgentSizes,
-    SkillPretrainOptions,
     SpirlTargetTaskOptions,
-    simpl_skills,
 )
 from lightning_skills.plugins import Overrides, of_phase
 
@@ -36,7 +35,7 @@ class MtrlOptions(SkillAgentSizes):
 class MtrlConfig:
     """Options by phase."""
 
-    skills: SkillPretrainOptions = field(default_factory=simpl_skills)
+    skills: SimplSkillOptions = field(default_factory=SimplSkillOptions)
     meta: MtrlOptions = field(default_factory=MtrlOptions)
     adapt: SpirlTargetTaskOptions = field(default_factory=SpirlTargetTaskOptions)
 

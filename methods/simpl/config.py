@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
-from lightning_skills.phases.options import TINY_SKILLS, SkillPretrainOptions, SkillTargetTaskOptions, simpl_skills
+from lightning_skills.phases.options import TINY_SKILLS, SimplSkillOptions, SkillTargetTaskOptions
 from lightning_skills.plugins import Overrides, of_phase
 
 
@@ -54,7 +54,7 @@ class SimplAdaptOptions(SkillTargetTaskOptions):
 class SimplConfig:
     """Options by phase."""
 
-    skills: SkillPretrainOptions = field(default_factory=simpl_skills)
+    skills: SimplSkillOptions = field(default_factory=SimplSkillOptions)
     meta: SimplOptions = field(default_factory=SimplOptions)
     adapt: SimplAdaptOptions = field(default_factory=SimplAdaptOptions)
 

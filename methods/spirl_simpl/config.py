@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from lightning_skills.phases.options import (
     SPIRL_IN_SIMPLS_KITCHEN,
     TINY_SKILLS,
+    SimplSkillOptions,
     SkillAgentSizes,
-    SkillPretrainOptions,
     SpirlTargetTaskOptions,
-    simpl_skills,
 )
 from lightning_skills.plugins import Overrides, of_phase
 
@@ -22,7 +21,7 @@ class SpirlSimplOptions(SkillAgentSizes, SpirlTargetTaskOptions):
 class SpirlSimplConfig:
     """Options by phase."""
 
-    skills: SkillPretrainOptions = field(default_factory=simpl_skills)
+    skills: SimplSkillOptions = field(default_factory=SimplSkillOptions)
     adapt: SpirlSimplOptions = field(default_factory=SpirlSimplOptions)
 
 
