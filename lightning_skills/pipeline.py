@@ -229,7 +229,7 @@ class Pipeline:
             path = self._artefact_path(need.phase)
             if need.phase in self._config.sources:
                 path = models.local(self._config.sources[need.phase], self._config)
-                if (path / "config.yaml").exists():  # a run
+                if not (path / "artefact.json").exists():  # a run or a model that has it
                     path = path / "artefacts" / need.phase
             if not path.exists():
                 hint = f"train it first, or give {need.phase}=PATH of a run that has it"
@@ -363,8 +363,8 @@ class Pipeline:
 def _check_defining(phase: str, options: Any, artefact: Artefact, path: Path) -> None:
     """Raise InputError if the options say that a phase learns something else than what is taken for it."""
     for name in getattr(options, "defining", ()):
-        there, here = artefact.settings.get(name), getattr(options, name)
-        if there != here:
+        here = getattr(options, name)
+        if (there := artefact.settings.get(name, here)) != here:
             raise InputError(f"{path} holds {phase} of {name} {there!r}, and method.{phase}.{name} is {here!r}")
 
 

@@ -113,7 +113,7 @@ def test_a_file_says_how_it_is_called(runs, tmp_path):
         ("steps", ["batch"], "int64"),
     ]
     assert [tensor["name"] for tensor in about["outputs"]] == ["action", "latent", "steps"]
-    assert main.main(["export", str(runs["sac"]), f"out={tmp_path}"]) == 0
+    assert main.main(["export", str(runs["sac"]), f"out={tmp_path}", "overwrite=true"]) == 0
     about = json.loads((tmp_path / "policy.json").read_text())
     assert [tensor["name"] for tensor in (*about["inputs"], *about["outputs"])] == ["observation", "action"]
 
