@@ -5,7 +5,7 @@ phase acts before its first update, which is sampling from the prior, beside uni
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def main(words: Sequence[str]) -> int:
     if not options["frames"].isdecimal() or not int(options["frames"]):
         raise InputError(f"frames={options['frames']}: must be a positive number of env frames")
     skip = Tolerance()
-    groups = group_runs(find_runs(places, skip))
+    given = dict(word.split("=", 1) for word in changes)
+    groups = group_runs([replace(run, options={**run.options, **given}) for run in find_runs(places, skip)])
     tasks = sorted({group.task for group in groups})
     if len(tasks) > 1:
         raise InputError(f"these runs are of several tasks ({', '.join(tasks)}); explore one at a time")

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -121,6 +122,25 @@ def test_priors_act_with_other_options_than_they_were_trained_with(runs, tmp_pat
     assert main.main(["explore", *words, "env.task=spirl40"]) == 0, "skills are still found in their run"
     assert main.main(["explore", *words, "method.rl.bond=1"]) == 2
     assert "bond" in capsys.readouterr().err
+
+
+def test_runs_that_differ_by_an_option_which_is_given_are_one_group(runs, tmp_path):
+    run = run_of(runs, "spirl").directory
+    other = shutil.copytree(run, tmp_path / run.relative_to(runs).with_name("seed1"))
+    text = (run / "config.yaml").read_text()
+    for old, new in (("seed: 0\nname", "seed: 1\nname"), ("bound: 2.0", "bound: 3.0")):
+        assert old in text
+        text = text.replace(old, new)
+    (other / "config.yaml").write_text(text)
+    words = [str(run), str(other), "frames=60", f"out={tmp_path / 'out'}"]
+
+    def explorers():
+        return {row["explorer"] for row in csv.DictReader((tmp_path / "out" / "table.csv").open())}
+
+    assert main.main(["explore", *words]) == 0
+    assert len(explorers()) == 4
+    assert main.main(["explore", *words, "method.rl.bound=1.5"]) == 0
+    assert explorers() == {"spirl: skill prior", "spirl: uniform skills"}
 
 
 def explored(label, seed, returns, visited, **info):
