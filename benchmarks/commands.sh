@@ -11,8 +11,18 @@ python -m benchmarks.collect runs benchmarks/results/maze_small20
 # docs/methods/spirl.md, "Where the prior leads": rollouts of priors in the paper's maze, seeds 0-2.
 python train.py -m experiment=spirl_maze phase=skills seed=0,1,2
 python train.py -m experiment=spirl_maze_flat_prior phase=prior seed=0,1,2
-python -m lightning_skills explore runs/spirl/maze-spirl40/spirl_maze runs/flat_prior/maze-spirl40/spirl_maze_flat_prior
-cp exploration/table.csv benchmarks/results/maze40_exploration/prior_rollouts.csv
+explored=benchmarks/results/maze40_exploration
+explore() { python -m lightning_skills explore "$@" && cp exploration/table.csv "$explored/$name.csv"; }
+spirl=runs/spirl/maze-spirl40/spirl_maze
+name=action_prior explore runs/flat_prior/maze-spirl40/spirl_maze_flat_prior
+name=bound2 explore $spirl method.rl.bound=2
+name=unbounded explore $spirl
+name=bound2_horizon10000 explore $spirl method.rl.bound=2 env.horizon=10000
+name=unbounded_horizon10000 explore $spirl env.horizon=10000
+name=goal_unbounded explore $spirl/seed0 frames=1200000
+name=goal_bound2 explore $spirl/seed0 frames=1200000 method.rl.bound=2
+name=goal_bound2_slope1 explore $spirl/seed0 frames=1200000 method.rl.bound=2 method.rl.slope=1
+name=goal_bound3_slope1 explore $spirl/seed0 frames=1200000 method.rl.bound=3 method.rl.slope=1
 
 # docs/methods/spirl.md, "The paper's maze": seed 0.
 python train.py experiment=spirl_maze seed=0 skills=runs/spirl/maze-spirl40/spirl_maze/seed0 \
