@@ -17,7 +17,7 @@ from lightning_skills.testing import check_equal, metrics, served_pairs
 ROOT = Path(__file__).parent.parent
 LONGER = 50
 """How many times as long as with the smoke settings a phase is."""
-KILLS, RESTARTS = 12, 50
+KILLS, RESTARTS = 10, 50
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
