@@ -145,7 +145,7 @@ class Checkpoints(Callback):
         self._handlers: dict[int, Any] = {}
 
     def restore(self) -> Path | None:
-        """Put data and metrics back to the newest complete checkpoint.
+        """Put data and metrics back to the newest complete checkpoint, and drop the others but the best.
 
         Returns:
             Its ``model.ckpt`` for Lightning, or None if there is no checkpoint.
@@ -165,6 +165,8 @@ class Checkpoints(Callback):
                 f"checkpoint {path} is damaged ({type(error).__name__}); "
                 f"delete this folder to go on from an older one, or to begin the phase anew"
             ) from None
+        if own_rank() == 0:
+            self._drop_others(path)  # a kill may have kept the last start from it
         return path / "model.ckpt"
 
     def _restore(self, path: Path) -> None:
@@ -207,8 +209,6 @@ class Checkpoints(Callback):
         """
         target = self._folder / f"updates_{module.updates:012d}"
         if newest(self._folder) == target:
-            if trainer.is_global_zero:
-                self._drop_others(target)  # a kill may have come between
             return
         beside = target.with_name(target.name + ".tmp")
         try:

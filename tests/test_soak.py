@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,14 +37,22 @@ def start(words: list[str]) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
-def checkpoints(folder: Path) -> set[str]:
-    return {f"{phase.name}/{name}" for phase in folder.glob("*/*/*/seed*/checkpoints/*") for name in os.listdir(phase)}
+def checkpoints(folder: Path) -> dict[str, float]:
+    """When each was written, also those of parts and those that are being written."""
+    written = {}
+    for place, names, _ in os.walk(folder):
+        for name in [name for name in names if name.startswith("updates_")]:
+            names.remove(name)
+            path = os.path.join(place, name)
+            with suppress(FileNotFoundError):  # dropped meanwhile
+                written[path.partition("/checkpoints/")[2]] = os.stat(path).st_mtime
+    return written
 
 
 def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) -> str | None:
     """SIGKILL within a second of the first new checkpoint, for the run or one of its ranks; None if it ended before."""
     seen = checkpoints(folder)
-    while not checkpoints(folder) - seen:
+    while not checkpoints(folder).keys() - seen:
         if process.poll() is not None:
             return None
         time.sleep(0.01)
@@ -57,8 +66,8 @@ def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) 
     except psutil.NoSuchProcess:
         return None
     process.wait(300)
-    there = max(folder.glob("*/*/*/seed*/checkpoints/*/updates_*"), key=lambda path: path.stat().st_mtime)
-    return f"rank {rank} killed, {there.parent.name}/{there.name} there"
+    there = checkpoints(folder)
+    return f"rank {rank} killed, {max(there, key=there.__getitem__)} there"
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
