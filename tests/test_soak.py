@@ -1,10 +1,12 @@
 """The long version of the kill tests, through the real command line: ``pytest -m soak``. Prints a log of every kill."""
 
+import math
 import os
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,14 +18,15 @@ from lightning_skills.plugins import MethodSpec
 from lightning_skills.testing import check_equal, metrics, served_pairs
 
 ROOT = Path(__file__).parent.parent
-LONGER = 50
-"""How many times as long as with the smoke settings a phase is."""
+LONGER = 10
+"""How many times as long as with the smoke settings a phase is, at least."""
+CHECKPOINT_SECONDS, SOON = 0.6, 0.3
 KILLS, RESTARTS = 10, 50
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 
-def words_for(method: MethodSpec, env: str, folder: Path, name: str, ranks: int = 1, longer: int = LONGER) -> list[str]:
+def words_for(method: MethodSpec, env: str, folder: Path, name: str, ranks: int, longer: int) -> list[str]:
     words = [f"method={method.name}", f"env={env}", "debug=smoke", f"runs_dir={folder / name}", "collect.worlds=2"]
     words += [f"data_dir={folder / 'data'}", "trainer.accelerator=cpu", f"trainer.devices={ranks}", "trainer.threads=1"]
     words += [
@@ -33,7 +36,7 @@ def words_for(method: MethodSpec, env: str, folder: Path, name: str, ranks: int 
 
 
 def start(words: list[str]) -> subprocess.Popen:
-    command = [sys.executable, str(ROOT / "train.py"), *words, "checkpoint.every_minutes=0.01"]
+    command = [sys.executable, str(ROOT / "train.py"), *words, f"checkpoint.every_minutes={CHECKPOINT_SECONDS / 60}"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
@@ -49,14 +52,39 @@ def checkpoints(folder: Path) -> dict[str, float]:
     return written
 
 
-def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) -> str | None:
-    """SIGKILL within a second of the first new checkpoint, for the run or one of its ranks; None if it ended before."""
-    seen = checkpoints(folder)
-    while not checkpoints(folder).keys() - seen:
+def seconds_trained(process: subprocess.Popen, folder: Path) -> float:
+    """From the first checkpoint of a whole run to its end."""
+    while not checkpoints(folder):
+        assert process.poll() is None
+        time.sleep(0.01)
+    began = time.monotonic()
+    assert process.wait(1800) == 0
+    return time.monotonic() - began
+
+
+def phases_of(names: Iterable[str]) -> set[str]:
+    """Of checkpoints, ``phase/.../updates_N``."""
+    return {name.partition("/")[0] for name in names}
+
+
+def kill_at_random(
+    process: subprocess.Popen, folder: Path, rng: random.Random, within: float, spared: Set[str] = frozenset()
+) -> str | None:
+    """SIGKILL ``within`` seconds of the first new checkpoint, for the run or one of its ranks; None if it ended before.
+
+    Sooner if one comes of a phase that was spared so far. Returns the newest checkpoint then, and whom it hit.
+    """
+    seen, deadline = set(checkpoints(folder)), math.inf
+    while time.monotonic() < deadline:
         if process.poll() is not None:
             return None
+        if new := checkpoints(folder).keys() - seen:
+            if phases_of(new) & spared:
+                within, spared, deadline = min(within, SOON), frozenset(), math.inf
+            if deadline == math.inf:
+                deadline = time.monotonic() + rng.uniform(0, within)
+            seen |= new
         time.sleep(0.01)
-    time.sleep(rng.uniform(0, 1))
     try:
         run = psutil.Process(process.pid)
         ranks = [child for child in run.children() if "RANK" in child.environ()]  # not Python's resource tracker
@@ -65,23 +93,32 @@ def kill_at_random(process: subprocess.Popen, folder: Path, rng: random.Random) 
         victim.kill()
     except psutil.NoSuchProcess:
         return None
-    process.wait(300)
+    if process.wait(300) == 0:
+        return None
     there = checkpoints(folder)
-    return f"rank {rank} killed, {max(there, key=there.__getitem__)} there"
+    return f"{max(there, key=there.__getitem__)} there, rank {rank} killed"
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("method", [method for method, env in served_pairs() if env == "maze"])
 def test_random_kills_change_nothing(method, ranks, tmp_path):
     spec, env = plugins.methods()[method], "maze"
-    whole, killed = ([*words_for(spec, env, tmp_path, name, ranks), "logging=csv"] for name in ("whole", "killed"))
-    assert start(whole).wait(1800) == 0
-    rng = random.Random(f"{method}-{env}-{ranks}")
-    for kill in range(KILLS):
-        outcome = kill_at_random(start(killed), tmp_path / "killed", rng)
-        assert outcome is not None, f"{method}: the run ended before it was killed {KILLS} times"
-        print(f"{method} on {env}, {ranks} ranks, kill {kill + 1}: {outcome}", flush=True)
-    assert start(killed).wait(1800) == 0
+    # Kills are spread over the whole run, so that each phase is hit, and half as many again as are asked for.
+    longer, pace = LONGER, 0.0
+    while pace < 2 * CHECKPOINT_SECONDS:
+        names = (f"whole_{longer}", "killed")
+        whole, killed = ([*words_for(spec, env, tmp_path, name, ranks, longer), "logging=csv"] for name in names)
+        pace = seconds_trained(start(whole), tmp_path / names[0]) / (1.5 * KILLS)
+        longer *= 4
+    within = 2 * (pace - CHECKPOINT_SECONDS)
+    rng, kills = random.Random(f"{method}-{env}-{ranks}"), []
+    phases = {phase.name for phase in spec.phases}
+    while outcome := kill_at_random(run := start(killed), tmp_path / "killed", rng, within, phases - phases_of(kills)):
+        kills.append(outcome)
+        print(f"{method} on {env}, {ranks} ranks, kill {len(kills)}: {outcome}", flush=True)
+    assert run.wait() == 0
+    assert len(kills) >= KILLS
+    assert phases_of(kills) == phases
     check_equal(config.load(whole), config.load(killed))
 
 
@@ -89,9 +126,9 @@ def test_fifty_restarts_are_one_run_and_one_curve(tmp_path):
     from mlflow.tracking import MlflowClient
 
     spec = plugins.methods()["spirl"]
-    words = words_for(spec, "maze", tmp_path, "runs", longer=8 * LONGER)
+    words = words_for(spec, "maze", tmp_path, "runs", ranks=1, longer=400)
     rng, kills, began = random.Random(0), 0, time.monotonic()
-    while kills < RESTARTS and (outcome := kill_at_random(start(words), tmp_path / "runs", rng)) is not None:
+    while kills < RESTARTS and (outcome := kill_at_random(start(words), tmp_path / "runs", rng, 1)) is not None:
         kills += 1
         print(f"restart {kills} after {time.monotonic() - began:.0f} s: {outcome}", flush=True)
     assert kills == RESTARTS
