@@ -32,7 +32,7 @@ usage: python -m lightning_skills COMMAND
   data validate PATH                     read every value and check it
   data import SOURCE PATH [key=value ...]
                                          make the data set PATH from minari:ID or from an HDF5 file in D4RL's layout;
-                                         observation=KEY,KEY  horizon=ROWS  action_scale=NUMBER
+                                         observation=KEY,KEY  columns=0:9,18:39  horizon=ROWS  action_scale=NUMBER
   data export PATH minari:ID [env=ID]    make a Minari data set from the data set PATH
 """
 HELP_WORDS = {"--help", "-h"}

@@ -20,11 +20,14 @@ class ImportOptions:
 
     Args:
         observation: Which of the source's arrays, side by side, become ours; empty takes the usual one.
+        columns: Ranges of these arrays' columns that are kept, in this order, each from its first to before its last;
+            empty keeps all.
         horizon: A trajectory ends after this many rows, if nothing has ended it before.
         action_scale: Actions are divided by it.
     """
 
     observation: tuple[str, ...] = ()
+    columns: tuple[tuple[int, int], ...] = ()
     horizon: int | None = None
     action_scale: float = 1.0
 
@@ -57,8 +60,9 @@ def parse(words: Sequence[str]) -> ImportOptions:
         try:
             read[key] = READERS[key](value)
         except ValueError:
-            raise InputError(f"option {key!r} must be a number, not {value!r}") from None
-        if key != "observation" and not 0 < read[key] < np.inf:
+            kind = "ranges such as 0:9,18:39" if key == "columns" else "a number"
+            raise InputError(f"option {key!r} must be {kind}, not {value!r}") from None
+        if key in ("horizon", "action_scale") and not 0 < read[key] < np.inf:
             raise InputError(f"option {key!r} must be above 0 and finite, not {value}")
     return ImportOptions(**read)
 
@@ -67,7 +71,22 @@ def _keys(value: str) -> tuple[str, ...]:
     return tuple(filter(None, value.split(",")))
 
 
-READERS: Mapping[str, Callable[[str], Any]] = {"observation": _keys, "horizon": int, "action_scale": float}
+def _ranges(value: str) -> tuple[tuple[int, int], ...]:
+    ranges = []
+    for word in value.split(","):
+        first, last = map(int, word.split(":"))
+        if not 0 <= first < last:
+            raise ValueError
+        ranges.append((first, last))
+    return tuple(ranges)
+
+
+READERS: Mapping[str, Callable[[str], Any]] = {
+    "observation": _keys,
+    "columns": _ranges,
+    "horizon": int,
+    "action_scale": float,
+}
 """The options, and what makes their values of words."""
 
 
@@ -110,14 +129,25 @@ def save(recording: Recording, path: Path, options: ImportOptions) -> Dataset:
 
     Raises:
         InputError: if a value is not finite, actions leave [-1, 1], trajectories differ in width, there are none, or
-            the folder exists or cannot be written.
+            the folder exists or cannot be written; or ``columns`` go beyond the observations.
     """
     from tqdm import tqdm
 
     # disable=None: a bar in a terminal only.
     pieces = tqdm(recording.trajectories, "import", recording.total, unit=" trajectories", disable=None, leave=False)
     recipe = {**recording.recipe, **asdict(options)}
-    return trajectories.write(path, recipe, _checked(recording.name, pieces, options.action_scale))
+    chosen = (_columns(recording.name, piece, options.columns) for piece in pieces)
+    return trajectories.write(path, recipe, _checked(recording.name, chosen, options.action_scale))
+
+
+def _columns(name: str, piece: Trajectory, ranges: Sequence[tuple[int, int]]) -> Trajectory:
+    if not ranges:
+        return piece
+    states = piece["observation"]
+    width, last = states.shape[1], max(last for _, last in ranges)
+    if last > width:
+        raise InputError(f"{name}: columns end at {last}, and observations have {width}")
+    return {**piece, "observation": np.concatenate([states[:, slice(*ends)] for ends in ranges], axis=1)}
 
 
 def _checked(name: str, pieces: Iterable[Trajectory], action_scale: float) -> Iterator[Trajectory]:

@@ -71,6 +71,7 @@ def test_values_arrive_unchanged_and_ends_split(arrays, bring, tmp_path):
         "id": "recorded.hdf5",
         "digest": digest,
         "observation": [],
+        "columns": [],
         "horizon": None,
         "action_scale": 1.0,
     }
@@ -179,7 +180,7 @@ def test_nothing_marks_an_end(arrays, bring):
     ("word", "message"),
     [
         ("horizn=3", "unknown option 'horizn'; there is horizon"),
-        ("frames=3", "unknown option 'frames'; there is observation, horizon, action_scale"),
+        ("frames=3", "unknown option 'frames'; there is observation, columns, horizon, action_scale"),
         ("horizon", "cannot read 'horizon'; options are written key=value"),
         ("horizon=three", "option 'horizon' must be a number, not 'three'"),
         ("horizon=0", "option 'horizon' must be above 0"),

@@ -204,6 +204,16 @@ def test_actions_are_divided(bring):
     np.testing.assert_array_equal(pieces(data, "action")[1][:-1], source[1].actions / 2)
 
 
+def test_columns_are_chosen(bring):
+    source = collected(observation=DICT)
+    data = bring("minari:maze/random-v0", "observation=observation,desired_goal", "columns=3:5,0:2")
+    for index, episode in enumerate(source):
+        held = episode.observations
+        expected = np.concatenate([held["desired_goal"], held["observation"][:, :2]], axis=1)
+        np.testing.assert_array_equal(pieces(data, "observation")[index], expected)
+    assert data.recipe["columns"] == [[3, 5], [0, 2]]
+
+
 def poisoned(key):
     def change(buffer):
         buffer[key][3, ...] = np.nan
@@ -233,6 +243,8 @@ def shortened(key):
         ),
         ({}, ["observation=desired_goal"], "observations are one array without keys; leave out observation="),
         ({}, ["horizon=4"], "horizon= is for HDF5 files"),
+        ({}, ["columns=0:2,3:6"], "columns end at 6, and observations have 4"),
+        ({}, ["columns=2:2"], "option 'columns' must be ranges such as 0:9,18:39, not '2:2'"),
         (
             {
                 "change": lambda buffer: {**buffer, "actions": np.zeros(len(buffer["rewards"]), np.int64)},
