@@ -37,10 +37,11 @@ PRESETS: dict[str, Overrides] = {
     "kitchen": {
         "skills.encoder_width": 128,
         "skills.beta": 5e-4,
-        "skills.updates": 192_000,  # 200 epochs of 10 passes
+        "skills.updates": 25_000,  # as SPiRL's; code: 192 000, 200 epochs of 10 passes
         "rl.policy_layers": 5,
         "rl.policy_width": 256,
         "rl.critic_layers": 5,
+        "rl.frames": 1_350_000,
     },
 }
 
