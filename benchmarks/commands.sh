@@ -52,3 +52,10 @@ python -m benchmarks.kitchen
 
 # docs/envs/maze.md: speed of demonstrations and images, and how often random actions reach the goal.
 python -m benchmarks.maze
+
+# docs/benchmarks.md: what collecting during updates gains.
+python -m benchmarks.ahead
+
+# Film strips of demonstrations: docs/envs/kitchen.md (microwave, light switch, slide cabinet, hinge cabinet) and blocks.md.
+python -m benchmarks.film_strip docs/images/kitchen_demo.png 9 env=kitchen
+python -m benchmarks.film_strip docs/images/blocks_demo.png env=blocks env.data.trajectories=1 env.data.stacks=4
