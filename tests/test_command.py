@@ -198,7 +198,7 @@ def test_data_that_is_not_there_or_damaged(tmp_path, capsys, point_data):
     path = point_data().path
     whole = (path / "observation.npy").read_bytes()
     (path / "observation.npy").write_bytes(whole[:-100])
-    refused(capsys, spirl(tmp_path, f"data={path}"), "observation.npy is truncated")
+    refused(capsys, spirl(tmp_path, f"data={path}"), "observation.npy is damaged")
 
 
 def test_data_with_nan(tmp_path, capsys, point_data):
@@ -268,7 +268,7 @@ def test_a_checkpoint_of_another_method(tmp_path, capsys):
     (folder / "artefacts" / "policy" / "artefact.json").unlink()
     owner = newest(folder / "checkpoints" / "policy") / "owner.json"
     owner.write_text(owner.read_text().replace("reward_weighted", "spirl"))
-    refused(capsys, words, "method 'spirl' there, 'reward_weighted' here")
+    refused(capsys, words, "config.method.name (spirl there, reward_weighted here)")
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def small_files():
 
 
 def test_a_full_disk_while_data_are_written(tmp_path, capsys, small_files):
-    refused(capsys, spirl(tmp_path, "env.data.trajectories=300"), "cannot write the data set")
+    refused(capsys, spirl(tmp_path, "env.data.trajectories=300"), "error: cannot write ")
     assert not list((tmp_path / "data").rglob("*.npy"))
     assert not list((tmp_path / "data").rglob("*.tmp"))
 
