@@ -81,9 +81,9 @@ class Rows(Callback):
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`state`; rows written after it was taken are dropped."""
         if self._csv is not None:
-            self._csv.truncate(state["csv"])
+            self._csv.truncate(state["csv"], self._phase)
         if self._episodes is not None:
-            self._episodes.truncate(state["episodes"])
+            self._episodes.truncate(state["episodes"], self._phase)
         self._sums = {key: torch.tensor(value, dtype=torch.float64) for key, value in state["sums"].items()}
         self._count, self._ended = state["count"], state["ended"]
 

@@ -249,8 +249,9 @@ def check_equal(undisturbed: Run, other: Run) -> None:
         for file in files:  # buffers, random streams, environments
             _check_tensors(load_file(last / file), load_file(again / file), f"{method}: {phase} {file}")
         for file in sorted(path.relative_to(last) for path in last.glob("rank_*/state.json")):
-            _check_values(*(_counted(path / file) for path in (last, again)), f"{method}: {phase} {file}")
-        _check_values(*(_learned(path / "model.ckpt") for path in (last, again)), f"{method}: {phase} model.ckpt")
+            _check_values(_counted(last / file), _counted(again / file), f"{method}: {phase} {file}")
+        learned, learned_again = (_learned(path / "model.ckpt") for path in (last, again))
+        _check_values(learned, learned_again, f"{method}: {phase} model.ckpt")
     assert metrics(undisturbed) == metrics(other), f"{method}: logged metrics differ after a resume"
     assert episodes(undisturbed) == episodes(other), f"{method}: recorded episodes differ after a resume"
     files = sorted(path.relative_to(undisturbed.directory) for path in undisturbed.directory.rglob("summary.json"))

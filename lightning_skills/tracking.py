@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.metadata import version
-from itertools import islice
+from itertools import compress, islice
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,15 +111,22 @@ class CsvFile:
         with files.advised("put a whole copy there, or delete it to go on without the rows so far"):
             return files.read_rows(self._path, self._first)
 
-    def truncate(self, rows: int) -> None:
-        """Drop the rows after the first ``rows``, those that a resumed run is about to write again."""
+    def truncate(self, rows: int, phase: str) -> None:
+        """Drop the rows of a phase after the first ``rows`` of all, which it is about to write again.
+
+        Those of the phases after it stay: they are there if it ended before, and only hands on anew what was lost.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
         if rows > self.rows:
             print(f"{self._path} lost rows: {self.rows} are left of {rows}", file=sys.stderr)
         if rows >= self.rows:
             return
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        os.truncate(self._path, sum(map(len, lines[: rows + 1])))
-        self.rows = rows
+        head, *lines = self._path.read_bytes().splitlines(keepends=True)
+        kept = [index < rows or row["phase"] != phase for index, row in enumerate(self.read())]
+        files.write(self._path, head + b"".join(compress(lines, kept)))
+        self.rows = sum(kept)
 
     def _widen(self, columns: list[str]) -> None:
         lines = [[row.get(column, "") for column in columns] for row in self.read()]

@@ -22,7 +22,7 @@ def full_disk():
 
 def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path, full_disk):
     files.write(tmp_path / "file", "old")
-    with pytest.raises(InputError, match="cannot write .*file: File too large"):
+    with pytest.raises(InputError, match=r"cannot write .*file: File too large"):
         files.write(tmp_path / "file", "x" * 2000)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "old"

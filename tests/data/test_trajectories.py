@@ -96,7 +96,7 @@ def test_an_object_array_runs_no_code(point_data):
 def test_a_failed_write_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     piece = {"observation": np.zeros((3, 4), np.float32), "action": np.zeros((3, 2), np.float32)}
-    with pytest.raises(InputError, match="cannot write .*set: "):
+    with pytest.raises(InputError, match=r"cannot write .*set: "):
         trajectories.write(tmp_path / "file" / "set", {}, [piece])
     with pytest.raises(InputError, match="no trajectory"):
         trajectories.write(tmp_path / "set", {}, [])
