@@ -205,4 +205,4 @@ def _is_number(cell: str) -> bool:
 def in_short(error: BaseException) -> str:
     """The reason in a few words, on one line."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join((said or type(error).__name__).split("\n")[0].split())[:200]
+    return " ".join((said or type(error).__name__).split("\n")[0].split())[:120]
