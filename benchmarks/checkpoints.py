@@ -20,9 +20,9 @@ import torch
 from tensordict import TensorDict
 
 from benchmarks.throughput import spread
-from lightning_skills.checkpoint import flush
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.data.replay import Replay
+from lightning_skills.files import flush
 from lightning_skills.phases.base import PhaseContext
 from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule

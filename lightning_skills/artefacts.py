@@ -1,19 +1,19 @@
 """What a phase hands on to the phases after it, and to users: a folder of plain data that runs no code when read."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lightning_skills.errors import InputError
+from lightning_skills.files import advised, read_json, reading, whole
 
 FORMAT = 1
+DESCRIPTION, TENSORS = "artefact.json", "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -26,25 +26,31 @@ class Artefact:
         kind: What it is, e.g. ``"skills"``; phases state the kind they need.
         settings: JSON values from which the networks are rebuilt.
         tensors: Their parameters and buffers.
+        place: Where it was read from, for messages.
     """
 
     kind: str
     settings: Mapping[str, Any]
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    place: Path | None = field(default=None, compare=False)
+
+    @property
+    def named(self) -> str:
+        """What it is called in messages."""
+        return f"the artefact {self.kind!r}" + (f" in {self.place}" if self.place else "")
 
     def save(self, path: Path) -> None:
-        """Write the folder ``path``; it appears whole or not at all."""
-        beside = path.with_name(path.name + ".tmp")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()},
-            beside / "model.safetensors",
-        )
+        """Write the folder ``path``; it appears whole or not at all.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
         description = {"format": FORMAT, "kind": self.kind, "settings": dict(self.settings)}
-        (beside / "artefact.json").write_text(json.dumps(description, indent=2))
-        shutil.rmtree(path, ignore_errors=True)
-        beside.rename(path)
+        with whole(path) as beside:
+            beside.mkdir()
+            save_file(tensors, beside / TENSORS)
+            (beside / DESCRIPTION).write_text(json.dumps(description, indent=2))
 
     @classmethod
     def load(cls, path: Path, kind: str) -> "Artefact":
@@ -53,19 +59,17 @@ class Artefact:
         Raises:
             InputError: if it is missing, unreadable, of another format or of another kind.
         """
-        try:
-            description = json.loads((path / "artefact.json").read_text())
-            tensors = load_file(path / "model.safetensors")
-        except FileNotFoundError as error:
-            raise InputError(f"{path} is no artefact: {Path(error.filename or path).name} is missing") from None
-        except (json.JSONDecodeError, SafetensorError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{path} cannot be read as an artefact ({error}); train it again or take a whole copy"
-            ) from None
-        if not isinstance(description, dict) or not {"format", "kind", "settings"} <= description.keys():
-            raise InputError(f"{path} cannot be read as an artefact: artefact.json lacks format, kind or settings")
+        with advised(f"take a whole copy, or delete {path}, and its run's command makes it again"):
+            description = read_json(path / DESCRIPTION)
+            with reading(path / TENSORS):
+                tensors = load_file(path / TENSORS)
+            with reading(path / DESCRIPTION):
+                if not {"format", "kind", "settings"} <= description.keys():
+                    raise ValueError("it lacks format, kind or settings")
+                if not isinstance(description["settings"], dict):
+                    raise TypeError("its settings are no object")
         if description["format"] != FORMAT:
             raise InputError(f"{path} has artefact format {description['format']}, this version reads {FORMAT}")
         if description["kind"] != kind:
             raise InputError(f"{path} holds {description['kind']!r}, but {kind!r} is needed here")
-        return cls(kind, description["settings"], tensors)
+        return cls(kind, description["settings"], tensors, path)

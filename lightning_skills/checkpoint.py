@@ -14,9 +14,8 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -27,20 +26,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lightning_skills import __version__
+from lightning_skills.config import differences, flatten
 from lightning_skills.data.collected import CollectedData
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
+from lightning_skills.files import advised, flush, in_short, read_json, reading
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest, own_rank
 from lightning_skills.rows import Rows
 
-FORMAT = 3
-DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SafetensorError, UnpicklingError)
-"""What reading a file that is not as it was written may raise."""
+FORMAT = 4
 SAME_SIGNAL_SECONDS = 1.0
 """Within these a signal counts once: ``timeout`` and launchers send it to a process and then to its whole group."""
-SCORE = "evaluation.json"
+STATE, TENSORS = "state.json", "state.safetensors"
+"""Of each rank."""
+COMPLETE, OWNER, SCORE = "COMPLETE", "owner.json", "evaluation.json"
 STDERR = 2
 STOPPING = "stopping: writing a checkpoint ... (a second signal stops at once, without one)"
 Data = OfflineData | CollectedData
@@ -91,7 +93,7 @@ def restore_random_streams(streams: Mapping[str, Tensor]) -> None:
 
 def complete(folder: Path) -> list[Path]:
     """The complete checkpoints in a phase's folder, oldest first."""
-    names = [path.parent for path in folder.glob("updates_*/COMPLETE") if not path.parent.name.endswith(".tmp")]
+    names = [path.parent for path in folder.glob(f"updates_*/{COMPLETE}") if not path.parent.name.endswith(".tmp")]
     return sorted(names, key=lambda path: int(path.name.split("_")[1]))
 
 
@@ -101,13 +103,27 @@ def newest(folder: Path) -> Path | None:
 
 
 def best(folder: Path) -> tuple[Path | None, float]:
-    """The complete checkpoint whose interim evaluation had the highest return, the first of equals, and that return."""
+    """The complete checkpoint whose interim evaluation had the highest return, the first of equals, and that return.
+
+    Raises:
+        InputError: if one of them has an evaluation that cannot be read.
+    """
     scored = [(path, _return(path)) for path in complete(folder) if (path / SCORE).exists()]
     return max(scored, key=lambda pair: pair[1], default=(None, -math.inf))
 
 
 def _return(path: Path) -> float:
-    return json.loads((path / SCORE).read_text())["eval/return"]
+    with whole_again(path), reading(path / SCORE):
+        return float(read_json(path / SCORE)["eval/return"])
+
+
+def whole_again(path: Path) -> AbstractContextManager[None]:
+    """Says of damage to a checkpoint that is found inside what to do about it.
+
+    Which is the user's to do: an older checkpoint taken in silence would hide that training is lost, and a disk that
+    loses files.
+    """
+    return advised(f"delete the checkpoint {path} to go on from an older one, or to begin the phase anew")
 
 
 class Checkpoints(Callback):
@@ -117,7 +133,8 @@ class Checkpoints(Callback):
 
     Args:
         folder: Of this phase, ``<run>/checkpoints/<phase>``.
-        owner: What the checkpoint belongs to (method, phase, world size ...); must be equal on resume.
+        owner: What the checkpoint belongs to: ``phase``, ``world_size``, the run's ``config`` and others; must be equal
+            on resume, but for what a config may change.
         data: The phase's data module.
         rows: The phase's metrics.
         every_minutes: Between checkpoints.
@@ -135,7 +152,9 @@ class Checkpoints(Callback):
         evaluation: InterimEvaluation | None = None,
         reshard: bool = False,
     ) -> None:
-        self._folder, self._owner, self._data, self._rows = folder, {"format": FORMAT, **owner}, data, rows
+        self._folder, self._data, self._rows = folder, data, rows
+        # As it reads back: a tuple is a list then.
+        self._owner = json.loads(json.dumps({"format": FORMAT, "version": __version__, **owner}))
         self._evaluation, self._reshard = evaluation, reshard
         self._every = every_minutes * 60
         self._last = time.monotonic()
@@ -156,36 +175,32 @@ class Checkpoints(Callback):
         path = newest(self._folder)
         if path is None:
             return None
-        try:
+        with whole_again(path), reading(f"checkpoint {path}"):
             self._restore(path)
-            # Lightning reads it later, in the middle of its own start.
-            torch.load(path / "model.ckpt", map_location="cpu", weights_only=True)
-        except DAMAGED as error:
-            raise InputError(
-                f"checkpoint {path} is damaged ({type(error).__name__}); "
-                f"delete this folder to go on from an older one, or to begin the phase anew"
-            ) from None
+            with reading(path / "model.ckpt"):  # Lightning reads it later, in the middle of its own start
+                torch.load(path / "model.ckpt", map_location="cpu", weights_only=True)
         if own_rank() == 0:
             self._drop_others(path)  # a kill may have kept the last start from it
         return path / "model.ckpt"
 
     def _restore(self, path: Path) -> None:
-        there = json.loads((path / "owner.json").read_text())
-        different = {key for key in there.keys() | self._owner.keys() if there.get(key) != self._owner.get(key)}
-        differences = [f"{key} {there.get(key)!r} there, {self._owner.get(key)!r} here" for key in sorted(different)]
-        if different == {"world_size"} and self._reshard:
-            self._deal(path, there["world_size"])
-            return
-        if different == {"world_size"}:
-            differences.append("resume.reshard=true goes on all the same, not bit-exactly")
-        if differences:
-            raise InputError(f"checkpoint {path} is not this run's: {'; '.join(differences)}")
+        there = read_json(path / OWNER)
+        different = differences(flatten(there), flatten(self._owner))
+        if there.get("world_size") != self._owner["world_size"] and len(different) == 1:
+            if self._reshard:
+                self._deal(path, there["world_size"])
+                return
+            different.append("resume.reshard=true goes on all the same, not bit-exactly")
+        if different:
+            raise InputError(f"checkpoint {path} is not this run's: {'; '.join(different)}")
         rank = path / f"rank_{own_rank()}"
-        state = json.loads((rank / "state.json").read_text())
-        tensors = load_file(rank / "state.safetensors")
+        state = read_json(rank / STATE)
+        with reading(rank / TENSORS):
+            tensors = load_file(rank / TENSORS)
         self._rows.restore(state["rows"])
         self._data.stream.go_on_with(state["plan"])
         streams = {key.removeprefix("random/"): value for key, value in tensors.items() if key.startswith("random/")}
+        restore_random_streams(streams)  # once here, where it shows if some are missing
         self._data.stream.before_first_batch = lambda: restore_random_streams(streams)
         if isinstance(self._data, CollectedData):
             self._data.restore(state["data"], tensors, rank)
@@ -194,7 +209,7 @@ class Checkpoints(Callback):
     def _deal(self, path: Path, size: int) -> None:
         """Go on from so many other ranks: rank 0's progress, all their transitions, new worlds and random streams."""
         ranks = [path / f"rank_{rank}" for rank in range(size)]
-        states = [json.loads((rank / "state.json").read_text()) for rank in ranks]
+        states = [read_json(rank / STATE) for rank in ranks]
         self._rows.restore(states[0]["rows"])
         self._data.stream.go_on_with(states[0]["plan"])
         if isinstance(self._data, CollectedData):
@@ -220,29 +235,33 @@ class Checkpoints(Callback):
             written = self._save_rank(beside / f"rank_{trainer.global_rank}")
             trainer.strategy.barrier()
             if trainer.is_global_zero:
-                (beside / "owner.json").write_text(json.dumps(self._owner))
+                (beside / OWNER).write_text(json.dumps(self._owner))
                 if score := self._evaluated(module):
                     (beside / SCORE).write_text(json.dumps(score))
-                (beside / "COMPLETE").touch()
+                (beside / COMPLETE).touch()
                 flush(beside)
                 beside.rename(target)
                 flush(self._folder)
-                self._drop_others(target)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(beside, ignore_errors=True)
-            raise InputError(
-                f"cannot write checkpoint {target}: {str(error).splitlines()[0]}; the previous one is whole"
-            ) from None
+            reason = in_short(error)
+            raise InputError(f"cannot write checkpoint {target}: {reason}; the previous one is whole") from None
+        if trainer.is_global_zero:
+            self._drop_others(target)
         trainer.strategy.barrier()
         self._previous = (target / f"rank_{trainer.global_rank}", written)
         self._last = time.monotonic()
 
     def _drop_others(self, target: Path) -> None:
-        """Drop all checkpoints but this one and the best."""
+        """Drop all checkpoints but this one and the best; what cannot be dropped stays, to be tried again."""
         kept = (target, best(self._folder)[0])
         for old in self._folder.glob("updates_*"):
             if old not in kept:
-                shutil.rmtree(old)
+                try:
+                    (old / COMPLETE).unlink(missing_ok=True)  # first, so that what is left after a kill counts no more
+                    shutil.rmtree(old)
+                except OSError as error:
+                    print(f"cannot drop the old checkpoint {old}: {in_short(error)}", file=sys.stderr)
 
     def _save_rank(self, folder: Path) -> dict[str, int]:
         folder.mkdir()
@@ -253,8 +272,8 @@ class Checkpoints(Callback):
             state["data"], more = self._data.save(folder, self._previous)
             written = state["data"]["written"]
             tensors |= more
-        save_file({key: value.contiguous().clone() for key, value in tensors.items()}, folder / "state.safetensors")
-        (folder / "state.json").write_text(json.dumps(state))
+        save_file({key: value.contiguous().clone() for key, value in tensors.items()}, folder / TENSORS)
+        (folder / STATE).write_text(json.dumps(state))
         return written
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -316,13 +335,3 @@ def _announce() -> None:
     new_line = "\n" if sys.stderr.isatty() else ""  # after a bar that is being drawn
     with suppress(OSError):  # nobody has to be there to hear it
         os.write(STDERR, f"{new_line}{STOPPING}\n".encode())
-
-
-def flush(folder: Path) -> None:
-    """Force a folder and all that is in it to disk; what is linked from the last checkpoint is there."""
-    for path in [folder, *folder.rglob("*")]:
-        if path.is_file() and path.stat().st_nlink > 1:
-            continue
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)

@@ -1,6 +1,5 @@
 """What a run leaves for people to look at: pictures, a film and a table of what happened and what to run next."""
 
-import json
 import os
 import shlex
 import sys
@@ -13,8 +12,9 @@ import numpy as np
 from lightning_skills import report
 from lightning_skills.config import Run
 from lightning_skills.data.batch_env import BatchEnv
-from lightning_skills.recorded import read_metrics
-from lightning_skills.summaries import SUMMARY, acting, outcome
+from lightning_skills.files import advised, reading
+from lightning_skills.recorded import AGAIN, SUMMARY, read_metrics, read_summary
+from lightning_skills.summaries import acting, outcome
 from lightning_skills.tracking import MLflowTracker
 
 PANELS = 6
@@ -33,8 +33,7 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
     folder = run.directory
     pictures = [folder / name for name in ("curves.png", "trajectories.png", "film.gif")]
     report.learning_curves(folder / "metrics.csv", pictures[0])
-    summary_file = folder / SUMMARY
-    summary: dict[str, Any] = json.loads(summary_file.read_text()) if summary_file.exists() else {}
+    summary = read_summary(folder) or {}
     finals = _finals(folder, summary)
     panels = _tasks(finals) if "tasks" in summary else _snapshots(folder / "evaluations")
     report.trajectory_panels(env, panels, pictures[1])
@@ -43,7 +42,7 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
         report.film(env, _best_episode(place / "evaluation.npz", returns), pictures[2])
     made = [path for path in pictures if path.exists()]
     if tracker is not None:
-        for path in [*made, *([summary_file] if summary else [])]:
+        for path in [*made, *([folder / SUMMARY] if summary else [])]:
             tracker.log_artifact(path)
     print(report.summary_table(_table(run, summary, made)))
 
@@ -71,12 +70,12 @@ def _snapshots(evaluations: Path) -> list[tuple[str, list[np.ndarray]]]:
 
 
 def _episodes(file: Path) -> list[np.ndarray]:
-    with np.load(file) as episodes:
+    with advised("delete it, and it is left out of the pictures"), reading(file), np.load(file) as episodes:
         return [episodes[key] for key in list(episodes)[:DRAWN_EPISODES]]
 
 
 def _best_episode(file: Path, returns: list[float]) -> np.ndarray:
-    with np.load(file) as episodes:
+    with advised(AGAIN), reading(file), np.load(file) as episodes:
         return episodes[str(int(np.argmax(returns)))]
 
 

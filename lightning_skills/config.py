@@ -22,10 +22,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from lightning_skills import limits, plugins
 from lightning_skills.errors import InputError, listed
+from lightning_skills.files import advised, reading, write
 from lightning_skills.limits import at_least, one_of, within
 from lightning_skills.parts import check_needs
 from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
@@ -42,6 +42,7 @@ PLAIN_WORDS = {
     r"field '.*' is not Optional": "it cannot be null",
 }
 """What OmegaConf says of a value that does not fit, and what we say."""
+WHOLE_COPY = "take a whole copy, or delete it and give the run's command again, which writes it anew"
 # What may differ when a run goes on: where things lie, how they are shown and how fast; not what is computed.
 MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "resume", "trainer")
 
@@ -185,6 +186,50 @@ def may_change(key: str) -> bool:
     return any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
 
 
+def read_tree(file: Path) -> dict[str, Any]:
+    """The plain values in a config file.
+
+    Raises:
+        DamagedError: if there is no mapping in it, or its last line is not whole.
+    """
+    with reading(file):
+        text = file.read_text(encoding="utf-8")
+        if not text.endswith("\n"):
+            raise ValueError("its end is missing")
+        try:
+            tree = plain(OmegaConf.create(text))
+        except OmegaConfBaseException as error:
+            raise ValueError(_first_line(error)) from None
+        if not isinstance(tree, dict):
+            raise TypeError("it holds no options")
+    return tree
+
+
+def write_tree(file: Path, run: Run) -> None:
+    """Write the resolved config of a run.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    write(file, OmegaConf.to_yaml(OmegaConf.create(run.resolved())))
+
+
+def defining(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a resolved config is the same whenever the run goes on, by the keys of the command line."""
+    flat = {key.removeprefix("sources."): value for key, value in flatten(config).items() if key != "sources"}
+    return {key: value for key, value in flat.items() if not may_change(key)}
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Where two records differ, one of them on disk: each key with what it is in either."""
+    keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+    return [f"{key} ({_said(there.get(key))} there, {_said(here.get(key))} here)" for key in keys]
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
 def load(words: Sequence[str]) -> Run:
     """Compose and validate one run from ``key=value`` words.
 
@@ -240,13 +285,13 @@ def read(file: Path) -> Run:
         InputError: as :func:`restore`.
     """
     folder, name = file.parent, file.name
-    try:
-        tree = plain(OmegaConf.load(file))
-        method, env = plugins.methods()[tree["method"].pop("name")], plugins.envs()[tree["env"].pop("name")]
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{folder} is no run: {name} is missing") from None
-    except (KeyError, TypeError, AttributeError, OmegaConfBaseException, YAMLError):
-        raise InputError(f"{folder}: {name} is damaged") from None
+    if not file.exists():
+        raise InputError(f"{folder} is no run: {name} is missing")
+    with advised(WHOLE_COPY):
+        tree = read_tree(file)
+        with reading(file):
+            names = [str(tree[group].pop("name")) for group in ("method", "env")]
+    method, env = plugins.methods()[names[0]], plugins.envs()[names[1]]
     schema = OmegaConf.structured(RunConfig)
     _writable(schema)
     for key, options in (("method", method.config), ("env", env.config)):

@@ -1,7 +1,6 @@
 """Recorded runs read from MLflow, as :mod:`lightning_skills.tracking` wrote them."""
 
 import ast
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lightning_skills.errors import InputError
+from lightning_skills.files import advised, read_json
 from lightning_skills.mlflow_store import RUNS_DIR, client, locate, reached
 from lightning_skills.recorded import RecordedRun, Row, describes_run
 
@@ -130,9 +130,6 @@ def _summary(client: "MlflowClient", run: "Run") -> dict[str, Any] | None:
     if SUMMARY not in files:
         return None
     with TemporaryDirectory() as folder:
-        text = Path(client.download_artifacts(run.info.run_id, SUMMARY, folder)).read_text()
-    try:
-        summary: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"cannot read {SUMMARY} of the MLflow run {run.info.run_id}: {error}") from None
-    return summary
+        file = Path(client.download_artifacts(run.info.run_id, SUMMARY, folder))
+        with advised(f"it is {SUMMARY} of the MLflow run {run.info.run_id}"):
+            return read_json(file)

@@ -12,10 +12,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
-from omegaconf import OmegaConf
-
 from lightning_skills.artefacts import Artefact
-from lightning_skills.config import Run, RunConfig, folder_name
+from lightning_skills.config import Run, RunConfig, folder_name, write_tree
 from lightning_skills.errors import InputError
 from lightning_skills.mlflow_store import client, locate, reached
 
@@ -39,7 +37,7 @@ def model_name(run: Run, phase: str) -> str:
 
 def write(folder: Path, run: Run, artefacts: Mapping[str, Artefact]) -> None:
     """Lay out a model in an empty folder: the artefact of a trained phase, and those it was built from, by phase."""
-    OmegaConf.save(OmegaConf.create(run.resolved()), folder / CONFIG)
+    write_tree(folder / CONFIG, run)
     for name, artefact in artefacts.items():
         artefact.save(folder / "artefacts" / name)
 

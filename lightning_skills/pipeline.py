@@ -15,7 +15,7 @@ from lightning_skills import models, summaries
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints, Interrupted
 from lightning_skills.closing import close
-from lightning_skills.config import Run, flatten
+from lightning_skills.config import Run, defining, flatten
 from lightning_skills.data import trajectories
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
 from lightning_skills.data.collected import CollectedData
@@ -35,7 +35,7 @@ from lightning_skills.plugins import resolve
 from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
 from lightning_skills.rows import EPISODE_COLUMNS, Rows, tell
-from lightning_skills.run_folder import check_folder, claim_folder
+from lightning_skills.run_folder import check_folder, claim_folder, record_config
 from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check, unregistered
 
 Built = tuple[PhaseModule, OfflineData | CollectedData]
@@ -95,6 +95,7 @@ class Pipeline:
         if not left:
             if self._ranks.zero:
                 print(f"finished already: {self._directory}")
+                record_config(self._run)
                 self._register_late()
             return
         with self._ranks.zero_first():
@@ -304,7 +305,7 @@ class Pipeline:
         evaluation = InterimEvaluation(self._config.evaluation, worlds, rows, folder) if online else None
         checkpoints = Checkpoints(
             self._directory / "checkpoints" / part.name,
-            self._owner(part),
+            self._owner(part, data),
             data,
             rows,
             self._config.checkpoint.every_minutes,
@@ -338,13 +339,12 @@ class Pipeline:
         if not module.updates:
             raise InputError(f"phase {part.name!r} ended without an update: its warm-up takes all of its frames")
 
-    def _owner(self, part: Part) -> dict[str, Any]:
+    def _owner(self, part: Part, data: OfflineData | CollectedData) -> dict[str, Any]:
         return {
-            "method": self._run.method.name,
             "phase": part.name,
-            "env": f"{self._run.env.name}-{self._env_options(part.task).task}",
-            "worlds": self._worlds(part),
             "world_size": self._ranks.size,
+            "data_set": data.digest if isinstance(data, OfflineData) else None,
+            "config": defining(self._run.resolved()),
         }
 
     def _evaluate(self, part: Part, module: PhaseModule) -> None:

@@ -1,7 +1,5 @@
 """Recorded runs: what they hold wherever it is read from; found on disk, also while they are being written."""
 
-import csv
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +12,18 @@ from typing import Any
 import numpy as np
 
 from lightning_skills.errors import InputError
+from lightning_skills.files import DamagedError, advised, read_json, read_rows
 from lightning_skills.parts import phase_of
 
 Row = Mapping[str, str]
 Skip = Callable[[], AbstractContextManager[None]]
 """Makes a context that may swallow an InputError, so that what is bad is left out."""
+SUMMARY = "summary.json"
+AGAIN = "delete what the evaluated phase or part left in artefacts/, and the run's command does it again"
+COUNTERS = ("env_frames", "updates")
+"""Columns that every row of metrics has."""
+OF_A_RUN = ("metrics.csv", "checkpoints", "lock")
+"""What tells the folder of a run from others, where its config does not."""
 POINTS = 300
 """Points of a curve over several others, at most."""
 
@@ -115,14 +120,26 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     """The rows of a ``metrics.csv``, also of a run that is still writing to it.
 
     Raises:
-        InputError: if there is no such file, or no row in it.
+        InputError: if there is no such file, no row in it, or it is damaged.
     """
     if not path.is_file():
         raise InputError(f"{path} is missing; give a run that has logged metrics")
-    rows = _whole_rows(path)
+    rows = _rows(path, COUNTERS)
     if not rows:
         raise InputError(f"{path} has no rows yet; wait for the first logging step")
     return rows
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a final evaluation in a folder; None if there is none.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    if not (folder / SUMMARY).exists():
+        return None
+    with advised(AGAIN):
+        return read_json(folder / SUMMARY)
 
 
 def series(rows: Sequence[Row], counter: str, key: str) -> np.ndarray:
@@ -195,23 +212,22 @@ def _runs_below(place: Path, skip: Skip) -> list[RecordedRun]:
 
 def _read_run(folder: Path) -> RecordedRun | None:
     """The run in a folder; None if its config.yaml is something else's."""
-    from omegaconf import OmegaConf
-    from yaml import YAMLError
+    from lightning_skills.config import WHOLE_COPY, flatten, read_tree
 
-    from lightning_skills.config import flatten, plain
-
-    try:
-        config = plain(OmegaConf.load(folder / "config.yaml"))
-        options = flatten(config) if isinstance(config, dict) else {}
-        summary_file = folder / "summary.json"
-        summary = json.loads(summary_file.read_text()) if summary_file.exists() else None
-    except (YAMLError, ValueError, OSError) as error:
-        raise InputError(f"cannot read the run in {folder}: {' '.join(str(error).split())}") from None
-    if not describes_run(options):
-        return None
-    rows = _whole_rows(folder / "metrics.csv")
+    config = folder / "config.yaml"
+    with advised(WHOLE_COPY):
+        try:
+            options = flatten(read_tree(config))
+            if not describes_run(options):
+                raise DamagedError(f"{config} is damaged (it does not name method, env, task, name and seed)")
+        except DamagedError:
+            if any((folder / name).exists() for name in OF_A_RUN):
+                raise
+            return None
+    rows = _rows(folder / "metrics.csv", COUNTERS)
+    summary = read_summary(folder)
     final = summary if _is_final(summary, rows) else None
-    return RecordedRun(str(folder), options, rows, final, _whole_rows(folder / "episodes.csv"))
+    return RecordedRun(str(folder), options, rows, final, _rows(folder / "episodes.csv", ("episode", "return")))
 
 
 def _is_final(summary: Mapping[str, Any] | None, rows: Sequence[Row]) -> bool:
@@ -225,7 +241,7 @@ def _is_final(summary: Mapping[str, Any] | None, rows: Sequence[Row]) -> bool:
     return (rows[-1]["phase"], number(rows[-1]["updates"])) == (phase, updates)
 
 
-def _whole_rows(path: Path) -> list[dict[str, str]]:
-    """Rows up to the last line end: what comes after it is not written yet."""
-    text = path.read_text() if path.is_file() else ""
-    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+def _rows(path: Path, first: Sequence[str]) -> list[dict[str, str]]:
+    """What is written of a table so far."""
+    with advised("take a whole copy, or delete it to do without"):
+        return read_rows(path, ("phase", *first))

@@ -75,22 +75,23 @@ class Rows(Callback):
     def state(self) -> dict[str, Any]:
         """What is accumulated and not yet written, as plain values."""
         sums = {key: value.item() for key, value in self._sums.items()}
-        files = {"csv": self._csv.rows if self._csv else 0, "episodes": self._episodes.rows if self._episodes else 0}
-        return {**files, "ended": self._ended, "sums": sums, "count": self._count, "stretch": self._stretch}
+        on_disk = {"csv": self._csv.rows if self._csv else 0, "episodes": self._episodes.rows if self._episodes else 0}
+        return {**on_disk, "ended": self._ended, "sums": sums, "count": self._count}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`state`; rows written after it was taken are dropped."""
         if self._csv is not None:
-            self._csv.truncate(state["csv"])
+            self._csv.truncate(state["csv"], self._phase)
         if self._episodes is not None:
-            self._episodes.truncate(state["episodes"])
+            self._episodes.truncate(state["episodes"], self._phase)
         self._sums = {key: torch.tensor(value, dtype=torch.float64) for key, value in state["sums"].items()}
-        self._count, self._stretch, self._ended = state["count"], state["stretch"], state["ended"]
+        self._count, self._ended = state["count"], state["ended"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; a resumed run goes on in the stretch it was in, of whatever length that is now."""
         assert isinstance(pl_module, PhaseModule)
         self._clock = (time.monotonic(), self._position(pl_module))
+        self._stretch = self._position(pl_module) // self._every
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Add the update's metrics; write a row at the end of a stretch.

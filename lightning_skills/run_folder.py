@@ -1,38 +1,53 @@
 """The folder of a run: whose it is, and that one process at a time trains there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import OmegaConf
 
-from lightning_skills.config import Run, flatten, may_change, plain
+from lightning_skills.config import Run, defining, differences, read_tree, write_tree
 from lightning_skills.errors import InputError
+from lightning_skills.files import advised, in_short, read_json
+
+CONFIG = "config.yaml"
+OWNERS = "checkpoints/**/updates_*/owner.json"
+SHOWN = 5
+"""Differences that a message names, at most."""
 
 
 def check_folder(run: Run) -> None:
     """Make sure that the run's folder, if it exists, is this very run's.
 
     Raises:
-        InputError: if it belongs to another config (names the keys).
+        InputError: if it belongs to another config (names the keys), or that cannot be read.
     """
-    path = run.directory / "config.yaml"
-    if not path.exists():
+    here = defining(run.resolved())
+    for there in _recorded(run.directory):
+        if different := differences(there, here):
+            listed = ", ".join(different[:SHOWN])
+            raise InputError(f"{run.directory} holds a run with another config: {listed}; give this one its own name=")
+
+
+def _recorded(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """What must not change of the config that a run was begun with; where that is gone, its checkpoints know it too."""
+    if (folder / CONFIG).exists():
+        with advised("delete it, and this command goes on by what the checkpoints say, and writes it anew"):
+            yield defining(read_tree(folder / CONFIG))
         return
-    there, here = _written(plain(OmegaConf.load(path))), _written(run.resolved())
-    keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key) and not may_change(key))
-    if keys:
-        listed = ", ".join(f"{key} ({_said(there.get(key))} there, {_said(here.get(key))} here)" for key in keys[:5])
-        raise InputError(f"{run.directory} holds a run with another config: {listed}; give this one its own name=")
+    for file in sorted(folder.glob(OWNERS)):
+        with advised(f"delete the checkpoint {file.parent}"):
+            yield read_json(file).get("config", {})
 
 
-def _written(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config by the keys of the command line, where artefacts from elsewhere are called by their phases."""
-    return {key.removeprefix("sources."): value for key, value in flatten(config).items() if key != "sources"}
+def record_config(run: Run) -> None:
+    """Write the config into the run's folder, if it is not there.
 
-
-def _said(value: Any) -> str:
-    return "none" if value is None else str(value)
+    Raises:
+        InputError: if it cannot be written.
+    """
+    if not (run.directory / CONFIG).exists():
+        write_tree(run.directory / CONFIG, run)
 
 
 def claim_folder(run: Run) -> FileLock:
@@ -45,13 +60,9 @@ def claim_folder(run: Run) -> FileLock:
     try:
         run.directory.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-        path = run.directory / "config.yaml"
-        if not path.exists():
-            beside = path.with_suffix(".tmp")
-            OmegaConf.save(OmegaConf.create(run.resolved()), beside)
-            beside.rename(path)
     except Timeout:
         raise InputError(f"another process is training in {run.directory}") from None
     except OSError as error:
-        raise InputError(f"cannot write to {run.directory}: {error.strerror or error}") from None
+        raise InputError(f"cannot write to {run.directory}: {in_short(error)}") from None
+    record_config(run)
     return lock

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_skills import files
 from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.parts import Part
+from lightning_skills.recorded import AGAIN, SUMMARY
 
-SUMMARY = "summary.json"
 NAMING = ("phase", "episodes", "explore")
 """What is the same in all tasks."""
 
@@ -48,15 +49,18 @@ def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def write(where: Path, summary: Mapping[str, Any]) -> None:
-    """Put a summary there; a kill leaves the old one or the new."""
-    path = where / SUMMARY
-    path.with_suffix(".tmp").write_text(json.dumps(summary, indent=2))
-    path.with_suffix(".tmp").rename(path)
+    """Put a summary there; a kill leaves the old one or the new.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    files.write(where / SUMMARY, json.dumps(summary, indent=2))
 
 
 def over_tasks(run: Path, parts: Sequence[Part]) -> dict[str, Any]:
     """Means over the tasks of a phase that has ended in all of them, and under ``tasks`` the summary of each."""
-    tasks = {str(part.task): json.loads((folder(run, part) / SUMMARY).read_text()) for part in parts}
+    with files.advised(AGAIN):
+        tasks = {str(part.task): files.read_json(folder(run, part) / SUMMARY) for part in parts}
     first = next(iter(tasks.values()))
     numbers = [key for key, value in first.items() if key not in NAMING and isinstance(value, int | float)]
     means = {key: sum(each[key] for each in tasks.values()) / len(tasks) for key in numbers}

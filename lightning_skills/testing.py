@@ -11,6 +11,7 @@ Example::
 """
 
 import csv
+import json
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +42,8 @@ from lightning_skills.pipeline import Pipeline, execute
 from lightning_skills.plugins import TASKS
 
 WALL_CLOCK = ("wall_s", "time/")
+LOOPS = ("epoch", "global_step", "loops")
+"""Of Lightning's checkpoint: how often it went through its own loops since the process began."""
 PATIENCE = 240.0
 """Seconds that a run with the smoke settings may take."""
 FORKS = multiprocessing.get_context("forkserver")
@@ -244,12 +248,51 @@ def check_equal(undisturbed: Run, other: Run) -> None:
         assert files, f"{method}: {phase} saved no state"
         for file in files:  # buffers, random streams, environments
             _check_tensors(load_file(last / file), load_file(again / file), f"{method}: {phase} {file}")
+        for file in sorted(path.relative_to(last) for path in last.glob("rank_*/state.json")):
+            _check_values(_counted(last / file), _counted(again / file), f"{method}: {phase} {file}")
+        learned, learned_again = (_learned(path / "model.ckpt") for path in (last, again))
+        _check_values(learned, learned_again, f"{method}: {phase} model.ckpt")
     assert metrics(undisturbed) == metrics(other), f"{method}: logged metrics differ after a resume"
     assert episodes(undisturbed) == episodes(other), f"{method}: recorded episodes differ after a resume"
     files = sorted(path.relative_to(undisturbed.directory) for path in undisturbed.directory.rglob("summary.json"))
     for file in files:
         same_summary = (undisturbed.directory / file).read_text() == (other.directory / file).read_text()
         assert same_summary, f"{method}: {file} differs after a resume"
+
+
+def _counted(file: Path) -> dict[str, Any]:
+    """The rest of the plan, episodes and how full buffers are.
+
+    Of rows the tables say it: a checkpoint on a signal after the last update is written before the last row, one at the
+    end of the phase after it.
+    """
+    return {key: value for key, value in json.loads(file.read_text()).items() if key != "rows"}
+
+
+def _learned(file: Path) -> dict[str, Any]:
+    """Networks, critics, optimizers and counters: a ``model.ckpt`` without Lightning's own loops.
+
+    These count from the start of the process.
+    """
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    return {key: value for key, value in content.items() if key not in LOOPS}
+
+
+def _check_values(mine: Any, theirs: Any, what: str) -> None:
+    """Compare nested values that may hold tensors; names the first that differ."""
+    assert type(mine) is type(theirs), f"{what} is of another type after a resume"
+    if isinstance(mine, torch.Tensor):
+        _check_tensors({"": mine}, {"": theirs}, what)
+    elif isinstance(mine, Mapping):
+        assert [*mine] == [*theirs], f"{what} holds other values after a resume"
+        for key in mine:
+            _check_values(mine[key], theirs[key], f"{what} {key}")
+    elif isinstance(mine, list | tuple):
+        assert len(mine) == len(theirs), f"{what} is of another length after a resume"
+        for index, (one, other) in enumerate(zip(mine, theirs, strict=True)):
+            _check_values(one, other, f"{what} {index}")
+    else:
+        assert mine == theirs, f"{what} differs after a resume"
 
 
 def _check_rebuilt(run: Run) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.metadata import version
-from itertools import islice
+from itertools import compress, islice
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from filelock import FileLock
 from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from lightning_skills import files
 from lightning_skills.config import flatten
 from lightning_skills.errors import InputError
 from lightning_skills.mlflow_store import database, locate, reached
@@ -63,50 +64,73 @@ class CsvFile:
         path: The file; made with the first row.
         first: Columns that come before all others.
 
+    Raises:
+        InputError: if the file is damaged.
+
     Attributes:
         rows: Data rows on disk.
     """
 
     def __init__(self, path: Path, first: Sequence[str]) -> None:
         self._path, self._first = path, first
+        self.rows = len(self.read())
         content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(path, len(whole))
-        lines = whole.decode().splitlines()
-        self._columns = next(csv.reader(lines[:1]), [])
-        self.rows = max(len(lines) - 1, 0)
+        ended = content.rfind(b"\n") + 1
+        if ended < len(content):
+            os.truncate(path, ended)
+        self._columns = next(csv.reader([content[:ended].partition(b"\n")[0].decode()]), [])
 
     def append(self, row: Mapping[str, Cell]) -> None:
-        """Add a row; columns it does not name stay empty. Floats read back exactly."""
+        """Add a row; columns it does not name stay empty. Floats read back exactly.
+
+        Raises:
+            InputError: if it cannot be written; the rows before it are whole.
+        """
         new = [key for key in (*self._first, *row) if key not in self._columns]
         if new:
             self._widen([*self._columns, *dict.fromkeys(new)])
-        line = _csv_line([_cell(row.get(key, "")) for key in self._columns])
-        with self._path.open("ab", buffering=0) as file:
-            file.write(line)
+        self._add(_csv_line([_cell(row.get(key, "")) for key in self._columns]))
         self.rows += 1
 
-    def read(self) -> list[dict[str, str]]:
-        """All rows; cells that a row does not name are empty."""
-        return list(csv.DictReader(io.StringIO(self._path.read_text()))) if self.rows else []
+    def _add(self, line: bytes) -> None:
+        with files.writing(self._path), self._path.open("ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            try:
+                while line:  # a disk that is almost full takes a part
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(size)
+                raise
 
-    def truncate(self, rows: int) -> None:
-        """Drop the rows after the first ``rows``, those that a resumed run is about to write again."""
+    def read(self) -> list[dict[str, str]]:
+        """All rows; cells that a row does not name are empty.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        with files.advised("put a whole copy there, or delete it to go on without the rows so far"):
+            return files.read_rows(self._path, self._first)
+
+    def truncate(self, rows: int, phase: str) -> None:
+        """Drop the rows of a phase after the first ``rows`` of all, which it is about to write again.
+
+        Those of the phases after it stay: they are there if it ended before, and only hands on anew what was lost.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
         if rows > self.rows:
             print(f"{self._path} lost rows: {self.rows} are left of {rows}", file=sys.stderr)
         if rows >= self.rows:
             return
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        os.truncate(self._path, sum(map(len, lines[: rows + 1])))
-        self.rows = rows
+        head, *lines = self._path.read_bytes().splitlines(keepends=True)
+        kept = [index < rows or row["phase"] != phase for index, row in enumerate(self.read())]
+        files.write(self._path, head + b"".join(compress(lines, kept)))
+        self.rows = sum(kept)
 
     def _widen(self, columns: list[str]) -> None:
-        lines = self._path.read_text().splitlines() if self.rows else []
-        content = _csv_line(columns) + b"".join(
-            _csv_line([*cells, *[""] * (len(columns) - len(cells))]) for cells in csv.reader(lines[1:])
-        )
-        _replace(self._path, content)
+        lines = [[row.get(column, "") for column in columns] for row in self.read()]
+        files.write(self._path, b"".join(map(_csv_line, [columns, *lines])))
         self._columns = columns
 
 
@@ -120,14 +144,6 @@ def _csv_line(cells: list[str]) -> bytes:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue().encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Give ``path`` new content; a kill leaves the old or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(content)
-    beside.replace(path)
 
 
 def check(tracking_uri: str | None, experiment: str, runs_dir: Path) -> None:
@@ -289,7 +305,7 @@ class MLflowTracker:
 
     def _save_ids(self) -> None:
         ids = {"parent": self._run_id, "phases": self._phase_ids, "models": self._models}
-        _replace(self._file, json.dumps(ids, indent=2).encode())
+        files.write(self._file, json.dumps(ids, indent=2))
 
 
 def unregistered(run_dir: Path) -> list[str]:
@@ -304,11 +320,9 @@ def unregistered(run_dir: Path) -> list[str]:
 def _read_ids(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {"parent": None, "phases": {}, "models": {}}
-    try:
-        ids = json.loads(file.read_text())
+    with files.advised("delete it to track this run anew"), files.reading(file):
+        ids = files.read_json(file)
         return {"parent": ids["parent"], "phases": dict(ids["phases"]), "models": dict(ids.get("models", {}))}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{file} is damaged; delete it to track this run anew") from None
 
 
 class PhaseLogger(MLFlowLogger):

@@ -9,8 +9,9 @@ import torch
 
 from lightning_skills import config, models
 from lightning_skills.artefacts import Artefact
-from lightning_skills.checkpoint import DAMAGED, best, newest
+from lightning_skills.checkpoint import best, newest, whole_again
 from lightning_skills.errors import InputError
+from lightning_skills.files import reading
 from lightning_skills.mlflow_store import RUNS_DIR, locate
 from lightning_skills.parts import Part, in_parts
 from lightning_skills.phases.base import PhaseModule
@@ -83,10 +84,8 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     if checkpoint is None:
         module.load_artefact(Artefact.load(path, phase.yields))
         return Trained(place, run, phase, pipeline, module)
-    try:
+    with whole_again(path), reading(path / "model.ckpt"):
         module.load_state_dict(torch.load(path / "model.ckpt", map_location="cpu", weights_only=True)["state_dict"])
-    except DAMAGED as error:
-        raise InputError(f"{path} is damaged, or of other networks ({type(error).__name__})") from None
     return Trained(f"{place}, {checkpoint} at {module.env_frames:,} env frames", run, phase, pipeline, module)
 
 

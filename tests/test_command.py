@@ -15,9 +15,11 @@ import pytest
 import torch
 
 from lightning_skills import __main__ as cli
+from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
 from lightning_skills.data import trajectories
+from lightning_skills.errors import InputError
 from lightning_skills.launch import free_port
 from lightning_skills.nets.skill_model import SkillModel, SkillModelSettings
 
@@ -198,7 +200,7 @@ def test_data_that_is_not_there_or_damaged(tmp_path, capsys, point_data):
     path = point_data().path
     whole = (path / "observation.npy").read_bytes()
     (path / "observation.npy").write_bytes(whole[:-100])
-    refused(capsys, spirl(tmp_path, f"data={path}"), "observation.npy is truncated")
+    refused(capsys, spirl(tmp_path, f"data={path}"), "observation.npy is damaged")
 
 
 def test_data_with_nan(tmp_path, capsys, point_data):
@@ -268,7 +270,7 @@ def test_a_checkpoint_of_another_method(tmp_path, capsys):
     (folder / "artefacts" / "policy" / "artefact.json").unlink()
     owner = newest(folder / "checkpoints" / "policy") / "owner.json"
     owner.write_text(owner.read_text().replace("reward_weighted", "spirl"))
-    refused(capsys, words, "method 'spirl' there, 'reward_weighted' here")
+    refused(capsys, words, "config.method.name (spirl there, reward_weighted here)")
 
 
 @pytest.fixture
@@ -281,7 +283,7 @@ def small_files():
 
 
 def test_a_full_disk_while_data_are_written(tmp_path, capsys, small_files):
-    refused(capsys, spirl(tmp_path, "env.data.trajectories=300"), "cannot write the data set")
+    refused(capsys, spirl(tmp_path, "env.data.trajectories=300"), "error: cannot write ")
     assert not list((tmp_path / "data").rglob("*.npy"))
     assert not list((tmp_path / "data").rglob("*.tmp"))
 
@@ -295,6 +297,27 @@ def test_a_full_disk_while_a_checkpoint_is_written(tmp_path, capsys, request):
     refused(capsys, spirl(tmp_path), "cannot write checkpoint")
     assert {path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()} == before
     assert not list((folder / "checkpoints").rglob("*.tmp"))
+
+
+def test_a_full_disk_while_the_config_is_written(tmp_path, capsys):
+    words = [*SAMPLE, f"runs_dir={tmp_path}", "phase=policy"]
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, old[1]))
+    try:
+        refused(capsys, words, "config.yaml: File too large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"lock"}
+    assert train(words) == 0
+
+
+def test_a_full_disk_while_an_artefact_is_written(tmp_path, small_files):
+    small, large = (Artefact("skills", {}, {"x": torch.ones(items)}) for items in (10, 10_000))
+    small.save(tmp_path / "skills")
+    with pytest.raises(InputError, match=r"cannot write .*skills: .*File too large"):
+        large.save(tmp_path / "skills")
+    assert Artefact.load(tmp_path / "skills", "skills").tensors["x"].tolist() == [1.0] * 10
+    assert [path.name for path in tmp_path.iterdir()] == ["skills"]
 
 
 def test_sweeps_run_every_job_in_its_own_process(tmp_path):

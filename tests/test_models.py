@@ -227,9 +227,9 @@ def test_a_task_that_would_import_a_module_has_to_be_said_by_the_user(folder, pl
 @pytest.mark.parametrize(
     ("said", "named"),
     [
-        ({"format": 1, "kind": "skills", "settings": {"width": 3}}, "damaged or of another version"),
+        ({"format": 1, "kind": "skills", "settings": {"width": 3}}, "another version wrote it"),
         ({"format": 1, "kind": "skills"}, "lacks format, kind or settings"),
-        (["skills"], "lacks format, kind or settings"),
+        (["skills"], "artefact.json is damaged"),
     ],
 )
 def test_an_artefact_that_lacks_a_part_is_one_line(said, named, folder, planted, capsys):

@@ -105,19 +105,28 @@ class TestCsvFile:
         metrics = CsvFile(path, FIRST_COLUMNS)
         for loss in range(5):
             metrics.append({**HEAD, "loss": loss})
-        metrics.truncate(3)
+        metrics.truncate(3, "rl")
         metrics.append({**HEAD, "loss": 30})
         assert [row["loss"] for row in read(path)] == ["0", "1", "2", "30"]
         assert metrics.rows == CsvFile(path, FIRST_COLUMNS).rows == 4
-        metrics.truncate(4)
+        metrics.truncate(4, "rl")
         assert metrics.rows == 4
         assert not capsys.readouterr().err
-        metrics.truncate(9)
+        metrics.truncate(9, "rl")
         assert metrics.rows == 4
         assert "4 are left of 9" in capsys.readouterr().err
-        metrics.truncate(0)
+        metrics.truncate(0, "rl")
         assert read(path) == []
         assert metrics.rows == 0
+
+    def test_rows_of_later_phases_stay(self, tmp_path):
+        metrics = CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS)
+        for phase, updates in (("skills", 1), ("skills", 2), ("skills", 3), ("rl", 1), ("rl", 2)):
+            metrics.append({**HEAD, "phase": phase, "updates": updates})
+        metrics.truncate(2, "skills")
+        left = [(row["phase"], row["updates"]) for row in read(tmp_path / "metrics.csv")]
+        assert left == [("skills", "1"), ("skills", "2"), ("rl", "1"), ("rl", "2")]
+        assert metrics.rows == CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS).rows == 4
 
     def test_a_kill_while_the_header_widens_leaves_the_old_file(self, tmp_path, monkeypatch):
         path = tmp_path / "metrics.csv"
@@ -145,7 +154,8 @@ class TestCsvFile:
             metrics = CsvFile(path, FIRST_COLUMNS)
             for index in range(10**9):
                 metrics.append({**HEAD, "env_frames": index, f"metric{index % columns}": index / 7})
-        time.sleep(0.4)
+        while not path.exists() or path.read_bytes().count(b"\n") < 40:
+            time.sleep(0.01)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         metrics = CsvFile(path, FIRST_COLUMNS)

@@ -31,6 +31,9 @@ class OfflineData(LightningDataModule):
         module: The phase.
         dataset: The trajectories.
 
+    Attributes:
+        digest: Of the trajectories.
+
     Raises:
         InputError: if no trajectory is as long as the windows of the phase's plan.
     """
@@ -39,7 +42,7 @@ class OfflineData(LightningDataModule):
         super().__init__()
         self.stream = PlanStream(module, self.sample)
         self._module = module
-        self._path = dataset.path
+        self._path, self.digest = dataset.path, dataset.digest
         self._steps = {key: _tensor(array) for key, array in dataset.steps.items()}
         self._lengths = torch.from_numpy(np.array(dataset.lengths))
         self._starts = torch.from_numpy(dataset.starts)

@@ -71,8 +71,12 @@ class Replay:
         return set(np.unique(newest % self.capacity // segments.SEGMENT).tolist())
 
     def load(self, folder: Path, written: int) -> "Replay":
-        """Inverse of :meth:`save`, into an empty buffer; returns it."""
-        for rows in segments.load(folder):
+        """Inverse of :meth:`save`, into an empty buffer; returns it.
+
+        Raises:
+            DamagedError: if the files are not those of a buffer like this.
+        """
+        for rows in segments.load(folder, min(written, self.capacity)):
             self.extend(rows)
         self.written = written
         return self

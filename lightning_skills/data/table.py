@@ -21,6 +21,9 @@ class Table:
         self._rows = TensorDict({}, batch_size=[0])
         self._stamps: dict[int, int] = {}  # ``written`` when a segment was last written to
 
+    def __len__(self) -> int:
+        return self._length
+
     def make_room(self, rows: int) -> None:
         """Have memory for at least so many rows, or twice of what there was; those there keep their numbers."""
         if rows > self.room:
@@ -60,7 +63,11 @@ class Table:
         segments.save(folder, previous, self._length, changed, self._rows.__getitem__)
 
     def load(self, folder: Path, written: int) -> None:
-        """Inverse of :meth:`save`, into an empty table."""
+        """Inverse of :meth:`save`, into an empty table.
+
+        Raises:
+            DamagedError: if files are missing or damaged.
+        """
         for part in segments.load(folder):
             first, end = self._length, self._length + len(part)
             self.make_room(end)

@@ -9,6 +9,7 @@ from tensordict import NestedKey, TensorDict
 from torch import Tensor
 
 from lightning_skills.data.table import Table
+from lightning_skills.files import reading
 
 VIEWS = "views.safetensors"
 
@@ -54,6 +55,20 @@ class View:
     def clear(self, tasks: Sequence[int]) -> None:
         """Forget all entries of some tasks."""
         self.first[list(tasks)] = self.end[list(tasks)] = 0
+
+    def restore(self, rows: Tensor, first: Tensor, end: Tensor) -> None:
+        """Take over all that another view like this held.
+
+        Raises:
+            ValueError: if that was not a view like this.
+        """
+        for mine, theirs in ((self.rows[:, :0], rows[:, :0]), (self.first, first), (self.end, end)):
+            if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
+                raise ValueError(f"{theirs.dtype} {[*theirs.shape]} in place of {mine.dtype} {[*mine.shape]}")
+        sizes = end - first
+        if bool((sizes < 0).any() or (sizes > min(rows.shape[1], self.capacity)).any() or (rows < 0).any()):
+            raise ValueError("more entries than there is room for")
+        self.rows, self.first, self.end = rows, first, end
 
     def held(self) -> Tensor:
         """Rows ``[n]`` of all entries of all tasks."""
@@ -138,11 +153,18 @@ class TaskReplay:
         save_file(tensors, folder / VIEWS)
 
     def load(self, folder: Path, written: int) -> "TaskReplay":
-        """Inverse of :meth:`save`, into an empty buffer; returns it."""
+        """Inverse of :meth:`save`, into an empty buffer; returns it.
+
+        Raises:
+            DamagedError: if the files are not those of a buffer like this.
+        """
         self.table.load(folder, written)
-        tensors = load_file(folder / VIEWS)
-        for name, view in self.views.items():
-            view.rows, view.first, view.end = (tensors[f"{name}/{part}"] for part in ("rows", "first", "end"))
+        with reading(folder / VIEWS):
+            tensors = load_file(folder / VIEWS)
+            for name, view in self.views.items():
+                view.restore(*(tensors[f"{name}/{part}"] for part in ("rows", "first", "end")))
+                if bool((view.held() >= len(self.table)).any()):
+                    raise ValueError(f"{name} holds transitions that are not there")
         return self
 
     def empty(self) -> "TaskReplay":

@@ -8,8 +8,6 @@ never trained on.
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +17,11 @@ import numpy as np
 from filelock import FileLock
 
 from lightning_skills.errors import InputError
+from lightning_skills.files import advised, read_json, reading, whole
 
 FORMAT = 1
+MANIFEST = "dataset.json"
+AGAIN = "generate or copy the data set again, after deleting it"
 EPISODE = "episode/"
 TOLERANCE = 1e-6
 """By so much may actions leave [-1, 1]."""
@@ -97,21 +98,14 @@ def write(
         for key in pieces[0]
     }
     arrays["lengths"] = np.array([len(piece["observation"]) for piece in pieces], dtype=np.int64)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.mkdir(parents=True)
+    with whole(path) as beside:
+        beside.mkdir()
         for key, array in arrays.items():
             np.save(beside / file_name(key), array)
         description = {"format": FORMAT, "recipe": recipe, "digest": content_digest(arrays), "keys": sorted(arrays)}
         if summarise:
             description["summary"] = summarise(arrays)
-        (beside / "dataset.json").write_text(json.dumps(description, indent=2))
-        beside.rename(path)
-    except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise InputError(
-            f"cannot write the data set {path}: {error.strerror or error}; nothing was left there"
-        ) from None
+        (beside / MANIFEST).write_text(json.dumps(description, indent=2))
     return load(path)
 
 
@@ -121,15 +115,16 @@ def load(path: Path) -> Dataset:
     Raises:
         InputError: if it is missing, truncated, mis-shaped or of another format.
     """
-    try:
-        description = json.loads((path / "dataset.json").read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"no data set at {path}: it is no folder with a dataset.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise InputError(f"data set {path}: dataset.json is damaged; generate or copy it again") from None
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise InputError(f"data set {path}: dataset.json is not of format {FORMAT}")
-    arrays = {key: _open(path, key) for key in description.get("keys", ())}
+    if not (path / MANIFEST).exists():
+        raise InputError(f"no data set at {path}: it is no folder with a {MANIFEST}")
+    with advised(AGAIN):
+        description = read_json(path / MANIFEST)
+        if description.get("format") != FORMAT:
+            raise InputError(f"data set {path}: {MANIFEST} is not of format {FORMAT}")
+        with reading(path / MANIFEST):
+            keys, digest = [str(key) for key in description["keys"]], str(description["digest"])
+            recipe, summary = dict(description["recipe"]), dict(description.get("summary", {}))
+        arrays = {key: _open(path, key) for key in keys}
     missing = {"observation", "action", "lengths"} - arrays.keys()
     if missing:
         raise InputError(f"data set {path} lacks {', '.join(sorted(missing))}")
@@ -137,24 +132,22 @@ def load(path: Path) -> Dataset:
     episodes = {key: array for key, array in arrays.items() if key.startswith(EPISODE)}
     steps = {key: array for key, array in arrays.items() if key not in episodes}
     _check_shapes(path, lengths, steps, episodes)
-    recipe, summary = description.get("recipe", {}), description.get("summary", {})
-    return Dataset(path, recipe, description.get("digest", ""), lengths, steps, episodes, summary)
+    return Dataset(path, recipe, digest, lengths, steps, episodes, summary)
 
 
 def _open(path: Path, key: str) -> np.ndarray:
     file = path / file_name(key)
-    try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"data set {path}: {file.name} is missing") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"data set {path}: {file.name} is truncated or damaged ({error})") from None
+    with reading(file):
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        if not array.ndim:
+            raise ValueError("it holds a single number")
+    return array
 
 
 def _check_shapes(
     path: Path, lengths: np.ndarray, steps: Mapping[str, np.ndarray], episodes: Mapping[str, np.ndarray]
 ) -> None:
-    if lengths.ndim != 1 or not len(lengths) or (lengths < 1).any():
+    if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or (lengths < 1).any():
         raise InputError(f"data set {path}: lengths must be a vector of positive numbers")
     rows = int(lengths.sum())
     for key, array in steps.items():
@@ -234,6 +227,6 @@ def cached(
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
         with lock:
-            return load(path) if (path / "dataset.json").exists() else write(path, recipe, generate(), summarise)
+            return load(path) if (path / MANIFEST).exists() else write(path, recipe, generate(), summarise)
     except OSError as error:
         raise InputError(f"cannot use the data folder {data_dir}: {error.strerror or error}") from None

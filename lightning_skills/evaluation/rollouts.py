@@ -12,6 +12,7 @@ import torch
 from lightning_skills.data.acting import Actor
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.data.skill_env import SkillEnv
+from lightning_skills.files import whole
 from lightning_skills.phases.base import PhaseModule
 
 MakeEnv = Callable[[Sequence[int]], BatchEnv]
@@ -38,7 +39,8 @@ class Rollouts:
     def save(self, path: Path) -> None:
         """Write the trajectories to an ``.npz`` file, one array per episode."""
         arrays: dict[str, Any] = {str(index): states for index, states in enumerate(self.trajectories)}
-        np.savez_compressed(path, **arrays)
+        with whole(path) as beside, beside.open("wb") as file:
+            np.savez_compressed(file, **arrays)
 
     def metrics(self) -> dict[str, float]:
         """Means over the episodes."""

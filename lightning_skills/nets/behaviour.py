@@ -10,6 +10,7 @@ from lightning_skills.artefacts import Artefact
 from lightning_skills.data.rendering import Renderer
 from lightning_skills.data.skill_env import LowLevel
 from lightning_skills.errors import InputError
+from lightning_skills.files import advised, reading
 from lightning_skills.nets.conv import ConvMLP
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.mlp import MLP
@@ -91,10 +92,7 @@ class Behaviour(nn.Module, ABC):
         Raises:
             InputError: if settings and tensors do not make such a model.
         """
-        try:
+        with advised("train anew, if another version wrote it"), reading(artefact.named):
             model = cls(cls.settings_type(**artefact.settings))  # type: ignore[call-arg]
             model.load_state_dict(artefact.tensors)
-        except (TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise InputError(f"the {artefact.kind!r} artefact is damaged or of another version ({reason})") from None
         return model

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_skills.artefacts import Artefact
 from lightning_skills.data.task_replay import TaskReplay
 from lightning_skills.errors import InputError
+from lightning_skills.files import advised, reading
 from lightning_skills.losses.skill_rl import actor_loss, critic_loss, multiplier_loss
 from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam
@@ -183,7 +184,5 @@ def sizes(kind: type, meta: Artefact) -> Any:
     Raises:
         InputError: if they do not say the same.
     """
-    try:
+    with advised("meta-train anew, if another version wrote it"), reading(meta.named):
         return kind(**meta.settings)
-    except TypeError:
-        raise InputError(f"the artefact {meta.kind!r} was written by another version; meta-train anew") from None

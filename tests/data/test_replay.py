@@ -2,10 +2,12 @@ import os
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tensordict import TensorDict
 
 from lightning_skills.data import segments
 from lightning_skills.data.replay import Replay
+from lightning_skills.files import DamagedError
 
 
 def transitions(first, last):
@@ -74,6 +76,49 @@ def test_unchanged_segments_are_hard_links(tmp_path):
     other = Replay(45)
     other.load(tmp_path / "b", buffer.written)
     assert contents(other) == contents(buffer) == [float(value) for value in range(2, 47)]
+
+
+def stored(path):
+    """A buffer of three segments."""
+    buffer = Replay(45)
+    buffer.extend(transitions(0, 25))
+    buffer.save(path, None, 0)
+    return buffer
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: None, r"segment_000000010\.safetensors is missing"),
+        (
+            lambda rows: {key: value[:-1] for key, value in rows.items()},
+            r"10\.safetensors is damaged .* 9 rows, not 10",
+        ),
+        (lambda rows: {key: value.double() for key, value in rows.items()}, r"10\.safetensors is damaged .*columns"),
+        (
+            lambda rows: {key: value.repeat(1, 2) for key, value in rows.items()},
+            r"10\.safetensors is damaged .*columns",
+        ),
+        (lambda rows: {"observation": rows["observation"]}, r"10\.safetensors is damaged .*columns"),
+    ],
+)
+def test_what_is_not_as_it_was_saved_is_refused(change, said, tmp_path):
+    buffer, file = stored(tmp_path / "a"), tmp_path / "a" / "segment_000000010.safetensors"
+    rows = change(load_file(file))
+    file.unlink()
+    if rows is not None:
+        save_file({key: value.contiguous() for key, value in rows.items()}, file)
+    with pytest.raises(DamagedError, match=said):
+        Replay(45).load(tmp_path / "a", buffer.written)
+
+
+def test_the_last_segments_are_missed_too(tmp_path):
+    buffer = stored(tmp_path / "a")
+    with pytest.raises(DamagedError, match=r"a is damaged .* 25 transitions of 31"):
+        Replay(45).load(tmp_path / "a", buffer.written + 6)
+    (tmp_path / "a" / "segment_000000020.safetensors").unlink()
+    with pytest.raises(DamagedError, match=r"segment_000000020\.safetensors is missing"):
+        Replay(45).load(tmp_path / "a", buffer.written)
 
 
 def test_a_batch_covers_the_buffer_uniformly():

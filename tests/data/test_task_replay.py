@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tensordict import TensorDict
 
 from lightning_skills.data import segments
+from lightning_skills.data.task_replay import VIEWS as VIEWS_FILE
 from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.files import DamagedError
 
 TASKS, VIEWS = 5, {"small": 7, "large": 40}
 SHARES = [0.6, 0.1, 0.1, 0.15, 0.05]
@@ -103,6 +106,36 @@ def test_what_was_saved_is_loaded_and_goes_on_alike(tmp_path):
     for task in range(TASKS):
         for view in VIEWS:
             assert held(again, task, view) == held(replay, task, view)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda views: views.pop("small/end"), "small/end"),
+        (lambda views: views.update({"small/first": views["small/first"][:-1]}), "in place of"),
+        (lambda views: views.update({"large/rows": views["large/rows"].int()}), "in place of"),
+        (lambda views: views.update({"large/rows": views["large/rows"][:, :3]}), "more entries than there is room for"),
+        (lambda views: views["small/end"].add_(100), "more entries than there is room for"),
+        (lambda views: views["large/rows"].add_(100_000), "large holds transitions that are not there"),
+    ],
+)
+def test_views_that_are_not_as_they_were_saved_are_refused(change, said, tmp_path):
+    *_, (replay, _) = told_the_same(seed=4)
+    replay.save(tmp_path / "saved", None, 0)
+    views = load_file(tmp_path / "saved" / VIEWS_FILE)
+    change(views)
+    save_file({key: value.contiguous() for key, value in views.items()}, tmp_path / "saved" / VIEWS_FILE)
+    with pytest.raises(DamagedError, match=rf"views\.safetensors is damaged \(.*{said}"):
+        TaskReplay(TASKS, VIEWS).load(tmp_path / "saved", replay.written)
+
+
+def test_a_segment_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "SEGMENT", 10)
+    *_, (replay, _) = told_the_same(seed=4)
+    replay.save(tmp_path / "saved", None, 0)
+    max((tmp_path / "saved").glob("segment_*")).unlink()
+    with pytest.raises(DamagedError, match=r"segment_\d+\.safetensors is missing"):
+        TaskReplay(TASKS, VIEWS).load(tmp_path / "saved", replay.written)
 
 
 def test_a_chain_of_checkpoints_shares_what_is_unchanged_and_loses_nothing(tmp_path, monkeypatch):

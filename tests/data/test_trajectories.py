@@ -36,7 +36,7 @@ def test_missing_and_damaged_sets_are_refused(tmp_path, point_data):
     path = point_data().path
     whole = (path / "action.npy").read_bytes()
     (path / "action.npy").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"action\.npy is truncated or damaged"):
+    with pytest.raises(InputError, match=r"action\.npy is damaged"):
         trajectories.load(path)
     (path / "action.npy").unlink()
     with pytest.raises(InputError, match=r"action\.npy is missing"):
@@ -89,14 +89,14 @@ def test_a_changed_value_shows_in_the_digest(point_data):
 def test_an_object_array_runs_no_code(point_data):
     path = point_data().path
     np.save(path / "action.npy", np.array([print] * 600, dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="truncated or damaged"):
+    with pytest.raises(InputError, match=r"action\.npy is damaged"):
         trajectories.load(path)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     piece = {"observation": np.zeros((3, 4), np.float32), "action": np.zeros((3, 2), np.float32)}
-    with pytest.raises(InputError, match="cannot write the data set"):
+    with pytest.raises(InputError, match=r"cannot write .*set: "):
         trajectories.write(tmp_path / "file" / "set", {}, [piece])
     with pytest.raises(InputError, match="no trajectory"):
         trajectories.write(tmp_path / "set", {}, [])
