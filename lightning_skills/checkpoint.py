@@ -7,16 +7,14 @@ renamed, and only then are others removed, all but the best: a kill at any momen
 
 import json
 import math
-import os
 import random
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -36,15 +34,12 @@ from lightning_skills.files import advised, flush, in_short, read_json, reading
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest, own_rank
 from lightning_skills.rows import Rows
+from lightning_skills.signals import StopSignals
 
 FORMAT = 4
-SAME_SIGNAL_SECONDS = 1.0
-"""Within these a signal counts once: ``timeout`` and launchers send it to a process and then to its whole group."""
 STATE, TENSORS = "state.json", "state.safetensors"
 """Of each rank."""
 COMPLETE, OWNER, SCORE = "COMPLETE", "owner.json", "evaluation.json"
-STDERR = 2
-STOPPING = "stopping: writing a checkpoint ... (a second signal stops at once, without one)"
 Data = OfflineData | CollectedData
 
 
@@ -138,6 +133,7 @@ class Checkpoints(Callback):
         data: The phase's data module.
         rows: The phase's metrics.
         every_minutes: Between checkpoints.
+        stop: The signals that come meanwhile.
         evaluation: Says how good an online phase is; None in an offline one.
         reshard: Whether to go on from a checkpoint of another number of ranks.
     """
@@ -149,6 +145,7 @@ class Checkpoints(Callback):
         data: Data,
         rows: Rows,
         every_minutes: float,
+        stop: StopSignals,
         evaluation: InterimEvaluation | None = None,
         reshard: bool = False,
     ) -> None:
@@ -156,12 +153,9 @@ class Checkpoints(Callback):
         # As it reads back: a tuple is a list then.
         self._owner = json.loads(json.dumps({"format": FORMAT, "version": __version__, **owner}))
         self._evaluation, self._reshard = evaluation, reshard
-        self._every = every_minutes * 60
+        self._every, self._stop = every_minutes * 60, stop
         self._last = time.monotonic()
         self._previous: tuple[Path, dict[str, int]] | None = None
-        self._signal: int | None = None
-        self._asked = 0.0
-        self._handlers: dict[int, Any] = {}
 
     def restore(self) -> Path | None:
         """Put data and metrics back to the newest complete checkpoint, and drop the others but the best.
@@ -277,7 +271,7 @@ class Checkpoints(Callback):
         return written
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the stop signals (Lightning's own handlers are in place by now); a fresh phase saves its start.
+        """A fresh phase saves its start.
 
         Without that, a kill before the first checkpoint would leave rows that the next start writes again.
         """
@@ -286,28 +280,19 @@ class Checkpoints(Callback):
             streams = random_streams()
             self._data.stream.before_first_batch = lambda: restore_random_streams(streams)
             self.save(trainer, pl_module)
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[signum] = signal.signal(signum, self._note)
-
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self._signal is None:
-            self._signal, self._asked = signum, now
-            if own_rank() == 0:
-                _announce()
-        elif now - self._asked > SAME_SIGNAL_SECONDS:  # the user does not want to wait for the checkpoint
-            signal.signal(signum, signal.SIG_DFL)
-            signal.raise_signal(signum)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Save when it is time; after a signal, save and stop. What one rank is asked for, all do."""
         assert isinstance(pl_module, PhaseModule)
         due = time.monotonic() - self._last >= self._every or self._better(pl_module)
-        signum, due = highest(torch.tensor([self._signal or 0, due])).tolist()
+        self._save_if(due, trainer, pl_module)
+
+    def _save_if(self, due: bool, trainer: Trainer, module: PhaseModule) -> None:
+        signum, due = highest(torch.tensor([self._stop.asked or 0, due])).tolist()
         if signum or due:
-            self.save(trainer, pl_module)
+            self.save(trainer, module)
         if signum:
-            done, unit = pl_module.progress()[0], "env frames" if isinstance(self._data, CollectedData) else "updates"
+            done, unit = module.progress()[0], "env frames" if isinstance(self._data, CollectedData) else "updates"
             raise Interrupted(signum, f"{done:,} {unit} of phase {self._owner['phase']!r}")
 
     def _evaluated(self, module: PhaseModule) -> dict[str, float] | None:
@@ -319,19 +304,7 @@ class Checkpoints(Callback):
         return score is not None and score["eval/return"] > best(self._folder)[1]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the finished phase."""
+        """Save the finished phase, and stop after a signal."""
         assert isinstance(pl_module, PhaseModule)
         self.save(trainer, pl_module)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Hand the signals back."""
-        for signum, handler in self._handlers.items():
-            signal.signal(signum, handler)
-        self._handlers.clear()
-
-
-def _announce() -> None:
-    """Say that the signal has arrived; past ``sys.stderr``, in the middle of a write to which it may have come."""
-    new_line = "\n" if sys.stderr.isatty() else ""  # after a bar that is being drawn
-    with suppress(OSError):  # nobody has to be there to hear it
-        os.write(STDERR, f"{new_line}{STOPPING}\n".encode())
+        self._save_if(False, trainer, pl_module)

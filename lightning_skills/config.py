@@ -196,6 +196,8 @@ def read_tree(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8")
         if not text.endswith("\n"):
             raise ValueError("its end is missing")
+        if "${" in text:  # what a run writes is resolved; OmegaConf would put in environment variables
+            raise ValueError("it holds an interpolation, ${...}")
         try:
             tree = plain(OmegaConf.create(text))
         except OmegaConfBaseException as error:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from lightning_skills.parent import parent_variables
+
 BAD_INPUT = 2
 STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 """Exit statuses of a run: it was given bad input, a signal has stopped it."""
@@ -90,11 +92,12 @@ def _status(returned: int) -> int:
 
 
 def _start(words: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen:
-    # In a session of its own, so that a Ctrl-C reaches it once, through us, and it can write its checkpoint.
+    # In a session of its own, so that a Ctrl-C reaches it once, through us, and it can write its checkpoint; which it
+    # also does if we are killed.
     return subprocess.Popen(
         [sys.executable, "-m", "lightning_skills", "train", *words],
         start_new_session=True,
-        env=os.environ | variables,
+        env=os.environ | variables | parent_variables(),
     )
 
 

@@ -36,6 +36,7 @@ from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
 from lightning_skills.rows import EPISODE_COLUMNS, Rows, tell
 from lightning_skills.run_folder import check_folder, claim_folder, record_config
+from lightning_skills.signals import StopSignals, keep_from_signals
 from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check, unregistered
 
 Built = tuple[PhaseModule, OfflineData | CollectedData]
@@ -303,12 +304,14 @@ class Pipeline:
         rows = Rows(part.name, csv, every, data if isinstance(data, CollectedData) else None, episodes)
         worlds, folder = partial(self.worlds, task=part.task), self._directory / "evaluations" / part.name
         evaluation = InterimEvaluation(self._config.evaluation, worlds, rows, folder) if online else None
+        stop = StopSignals()
         checkpoints = Checkpoints(
             self._directory / "checkpoints" / part.name,
             self._owner(part, data),
             data,
             rows,
             self._config.checkpoint.every_minutes,
+            stop,
             evaluation,
             self._config.resume.reshard,
         )
@@ -330,12 +333,14 @@ class Pipeline:
             num_sanity_val_steps=0,
             default_root_dir=self._directory,
         )
+        keep_from_signals(trainer)
         checkpoint = checkpoints.restore()
         if checkpoint is not None and self._ranks.zero:
             print(f"resumes at  {checkpoint.parent}", flush=True)
         if csv is not None and logger is not None:
             tell(logger, csv, part.name, online)
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with stop:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if not module.updates:
             raise InputError(f"phase {part.name!r} ended without an update: its warm-up takes all of its frames")
 

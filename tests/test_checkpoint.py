@@ -4,7 +4,6 @@ import operator
 import os
 import random
 import shutil
-import signal
 import subprocess
 import time
 
@@ -111,21 +110,6 @@ def updates_saved(folder):
     """Of the newest checkpoint; the folders come and go while they are looked at."""
     names = [name for phase in folder.glob("*/*/*/seed*/checkpoints/policy") for name in os.listdir(phase)]
     return max((int(name.split("_")[1]) for name in names if not name.endswith(".tmp")), default=0)
-
-
-def test_a_signal_that_comes_twice_at_once_counts_once_and_later_it_means_now(tmp_path, monkeypatch, capfd):
-    checkpoints = checkpoint.Checkpoints(tmp_path, {}, None, None, every_minutes=1.0)
-    clock, raised = [100.0], []
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(checkpoint.signal, "signal", lambda signum, handler: None)
-    monkeypatch.setattr(checkpoint.signal, "raise_signal", raised.append)
-    for clock[0] in (100.0, 100.2, 100.9):
-        checkpoints._note(signal.SIGTERM, None)
-    assert not raised
-    assert capfd.readouterr().err == f"{checkpoint.STOPPING}\n"
-    clock[0] = 101.5
-    checkpoints._note(signal.SIGTERM, None)
-    assert raised == [signal.SIGTERM]
 
 
 def test_an_interrupted_run_was_really_interrupted(tmp_path):
