@@ -19,6 +19,7 @@ from lightning_skills.words import check_free, one_place, options_and_places
 OPTIONS = {"checkpoint": "", "env.task": "", "out": "policy", "overwrite": "false", "uri": ""}
 FORMAT = 1
 PROGRAM = "policy.pt2"
+CHECK = f"python -m lightning_skills check {PROGRAM}"
 BATCH = "batch"
 TRACED = 2
 """Rows of the inputs that a program is traced with: a single row would be taken for the only number possible."""
@@ -53,7 +54,10 @@ def program(step: StepPolicy) -> torch.export.ExportedProgram:
     shapes: dict[str, Any] = {"observation": rows}
     if step.state:
         shapes["state"] = (rows,) * len(step.state)
-    return torch.export.export(step, inputs, dynamic_shapes=shapes)
+    traced = torch.export.export(step, inputs, dynamic_shapes=shapes)
+    for node in traced.graph.nodes:  # the rest says where the lines that were traced lie on this machine
+        node.meta = {key: value for key, value in node.meta.items() if key == "val"}
+    return traced
 
 
 def describe(step: StepPolicy) -> dict[str, Any]:
@@ -70,6 +74,7 @@ def describe(step: StepPolicy) -> dict[str, Any]:
             "start": "zeros; put the rows of worlds that start an episode back to them",
         },
         "torch": torch.__version__,
+        "check": f"a file that somebody else had may run their code when it is loaded: {CHECK}",
         "example": [
             f"policy = torch.export.load({PROGRAM!r}).module()",
             f"state = [{starts}]",

@@ -94,6 +94,7 @@ def executed(run):
 @pytest.mark.parametrize("method", ["spirl", "sac"])
 def test_a_program_alone_does_what_our_evaluation_executes(method, runs, tmp_path):
     assert main.main(["export", str(runs[method]), f"out={tmp_path}"]) == 0
+    assert main.main(["check", str(tmp_path / "policy.pt2")]) == 0
     observations, actions = executed(runs[method])
     assert np.ptp(actions, axis=0).min() > 1e-4  # else a constant would do
     torch.save(torch.from_numpy(observations), tmp_path / "observations.pt")
