@@ -24,7 +24,7 @@ usage: python -m lightning_skills COMMAND
   export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [out=policy] [overwrite=true]
          [uri=TRACKING_URI]
                                          a trained policy as a program that runs on torch alone
-  check PROGRAM.pt2                      whether a program is such a one: to load another may run a stranger's code
+  check PROGRAM.pt2                      whether a program is of the kind that export writes; others may run code
   data generate env=NAME [env.task=NAME] [env.KEY=VALUE ...] [data_dir=data] [debug=smoke]
                                          make the env's data set (or say that it is there); for most envs there are
                                          env.data.trajectories=N  env.data.seed=0  env.data.workers=1, and

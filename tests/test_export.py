@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 import subprocess
 import sys
 
@@ -58,6 +59,20 @@ def test_a_policy_that_is_there_is_kept(runs, tmp_path, capsys):
     assert (tmp_path / "policy.pt2").read_text() == "mine"
     assert main.main([*words, "overwrite=true"]) == 0
     assert (tmp_path / "policy.pt2").read_bytes() != b"mine"
+
+
+def test_on_a_full_disk_an_earlier_policy_is_kept(runs, tmp_path, capsys):
+    words = ["export", str(runs["sac"]), f"out={tmp_path}", "overwrite=true"]
+    assert main.main(words) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before["policy.pt2"]) - 1, limit[1]))
+    try:
+        assert main.main(words) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert capsys.readouterr().err == f"error: cannot write to {tmp_path}: File too large\n"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.fixture(scope="module")
