@@ -247,6 +247,8 @@ def read(file: Path) -> Run:
         raise InputError(f"{folder} is no run: {name} is missing") from None
     except (KeyError, TypeError, AttributeError, OmegaConfBaseException, YAMLError):
         raise InputError(f"{folder}: {name} is damaged") from None
+    if "${" in repr(tree):  # what a run writes is resolved; OmegaConf would put in environment variables
+        raise InputError(f"{folder}: {name} is damaged: it holds an interpolation, ${{...}}")
     schema = OmegaConf.structured(RunConfig)
     _writable(schema)
     for key, options in (("method", method.config), ("env", env.config)):

@@ -71,7 +71,7 @@ def main(words: Sequence[str]) -> int:
     for label, folder in [(str(group), each.folder) for group in groups for each in group.runs]:
         with skip():
             run = config.restore(folder)
-            run = trained.changed(run, online_phase(run), folder, changes)
+            run = trained.changed(run, online_phase(run), str(folder), folder, changes)
             found += explore(run, int(options["frames"]), label)
             explored.append(run)
     if not found:

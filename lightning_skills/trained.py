@@ -62,9 +62,6 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     else:
         folder = Path(place)
         run = config.restore(folder)
-    if registered and ":" in run.config.env.task and not any(word.startswith(TASK) for word in words):
-        # gymnasium imports what stands before the colon, and these words are a stranger's.
-        raise InputError(f"{place} has a task that imports a module, {run.config.env.task!r}; say env.task= yourself")
     kept = folder / ("artefacts" if checkpoint is None else "checkpoints")
     phase = _last_acting(run, place, kept)
     task = _task_of_part(run, phase, place, kept / phase.name, words)
@@ -76,7 +73,7 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
         raise InputError(f"{place} has no policy: its phase {phase.name!r} is not finished there{hint}")
     if registered:
         run = dataclasses.replace(run, config=dataclasses.replace(run.config, sources={}))
-    run = changed(run, phase, folder, ["trainer.accelerator=cpu", *words])
+    run = changed(run, phase, place, folder, ["trainer.accelerator=cpu", *words])
     pipeline = Pipeline(run)
     _check_kind(run, phase, pipeline)
     module = pipeline.module(Part(phase))
@@ -90,18 +87,22 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     return Trained(f"{place}, {checkpoint} at {module.env_frames:,} env frames", run, phase, pipeline, module)
 
 
-def changed(run: config.Run, phase: Phase, folder: Path, words: Sequence[str]) -> config.Run:
+def changed(run: config.Run, phase: Phase, place: str, folder: Path, words: Sequence[str]) -> config.Run:
     """A run with other options, whose phase takes what it needs from where the run was trained.
 
     Args:
-        run: As it was trained.
+        run: As it was trained, maybe by somebody else.
         phase: One of its method.
+        place: What the user calls it.
         folder: Where it lies.
         words: ``key=value``.
 
     Raises:
-        InputError: as :func:`config.change`.
+        InputError: as :func:`config.change`, or if its task would import a module and no word says the task.
     """
+    if ":" in run.config.env.task and not any(word.startswith(TASK) for word in words):
+        # gymnasium imports what stands before the colon, and the run's words may be a stranger's.
+        raise InputError(f"{place} has a task that imports a module, {run.config.env.task!r}; say env.task= yourself")
     sources = {need.phase: str(folder) for need in phase.needs} | dict(run.config.sources)
     run = config.change(run, words)
     return dataclasses.replace(run, config=dataclasses.replace(run.config, sources=sources))

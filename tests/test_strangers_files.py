@@ -1,4 +1,4 @@
-"""Checkpoints and data sets that somebody else has changed: nothing in them is run, and the user reads one line."""
+"""Runs and data sets that somebody else has changed: nothing in them is run, and the user reads one line."""
 
 import pickle
 import shutil
@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from lightning_skills import __main__ as main
+from lightning_skills import config
 from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
 from lightning_skills.testing import interrupted_when
@@ -110,3 +113,53 @@ def test_a_data_set(file, plant, point_data, tmp_path, trap, capsys):
     assert train(told) == 2
     assert refused(capsys, file)
     assert not trap.file.exists()
+
+
+@pytest.fixture
+def plant_config(tmp_path):
+    """Makes the folder of a finished run in gymnasium, with what is put into its config."""
+    run = config.load(["method=sac", "env=gymnasium", "debug=smoke", f"runs_dir={tmp_path}"])
+    (run.directory / "artefacts" / "rl").mkdir(parents=True)
+
+    def plant(text="", **changes):
+        (run.directory / "config.yaml").write_text(yaml.safe_dump({**run.resolved(), **changes}) + text)
+        return run.directory
+
+    return plant
+
+
+READERS = ["evaluate", "export", "explore"]
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_task_of_a_run_imports_no_module(command, plant_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"planted_{command}.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+    task = f"planted_{command}:Thing-v0"
+    folder = plant_config(env={"name": "gymnasium", "task": task, "horizon": None})
+    words = [command, str(folder), f"out={tmp_path / 'out'}"]
+    assert main.main(words) == 2
+    assert refused(capsys, f"{folder} has a task that imports a module, {task!r}; say env.task= yourself")
+    assert not (tmp_path / "sprung").exists()
+    assert main.main([*words, f"env.task={task}"]) == 2
+    assert refused(capsys, f"unknown gymnasium id {task!r}")
+    assert (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("command", [*READERS, "report"])
+def test_a_config_is_read_as_plain_values(command, plant_config, tmp_path, capsys):
+    text = f"!!python/object/apply:os.mkdir [{tmp_path / 'sprung'}]"
+    folder = plant_config(f"more: {text}\n")
+    assert main.main([command, str(folder), f"out={tmp_path / 'out'}"]) == 2
+    assert refused(capsys, str(folder))
+    assert not (tmp_path / "sprung").exists()
+    yaml.unsafe_load(text)
+    assert (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_config_learns_nothing_of_the_environment(command, plant_config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SECRET", "swordfish")
+    folder = plant_config(data_dir="${oc.env:SECRET}")
+    assert main.main([command, str(folder), f"out={tmp_path / 'out'}"]) == 2
+    assert refused(capsys, f"{folder}: config.yaml is damaged: it holds an interpolation")
