@@ -1,5 +1,6 @@
 """Runs and data sets that somebody else has changed: nothing in them is run, and the user reads one line."""
 
+import html
 import pickle
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from lightning_skills import config
 from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
 from lightning_skills.testing import interrupted_when
+from tests.recorded_runs import write_run
 
 
 class Trap:
@@ -163,3 +165,23 @@ def test_a_config_learns_nothing_of_the_environment(command, plant_config, tmp_p
     folder = plant_config(data_dir="${oc.env:SECRET}")
     assert main.main([command, str(folder), f"out={tmp_path / 'out'}"]) == 2
     assert refused(capsys, f"{folder}: config.yaml is damaged: it holds an interpolation")
+
+
+HOSTILE = r"../--></svg><script>alert(1)</script><img src=x onerror=alert(1)> $\frac{$"
+
+
+def test_a_report_shows_what_a_config_says_as_text(tmp_path):
+    keys = ("method.name", "env.name", "env.task", "name", "method.rl.lr")
+    curve = {"evaluations": [(100, 1, 0), (200, 2, 1)], "final": (2, 1)}
+    write_run(tmp_path / "runs", "sac", **curve, **{key: f"{key} {HOSTILE}" for key in keys})
+    write_run(tmp_path / "runs", "spirl", **curve)
+    out = tmp_path / "out" / "report"
+    assert main.main(["report", str(tmp_path / "runs"), f"out={out}"]) == 0
+    for file in ("report.html", "curves.svg"):
+        text = (out / file).read_text()
+        assert "<script" not in text
+        assert "<img" not in text
+    for key in keys:
+        assert html.escape(f"{key} {HOSTILE}") in (out / "report.html").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "out"}
+    assert {path.name for path in out.parent.iterdir()} == {"report"}
