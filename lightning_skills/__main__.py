@@ -24,6 +24,7 @@ usage: python -m lightning_skills COMMAND
   export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [out=policy] [overwrite=true]
          [uri=TRACKING_URI]
                                          a trained policy as a program that runs on torch alone
+  check PROGRAM.pt2                      whether a program is of the kind that export writes; others may run code
   data generate env=NAME [env.task=NAME] [env.KEY=VALUE ...] [data_dir=data] [debug=smoke]
                                          make the env's data set (or say that it is there); for most envs there are
                                          env.data.trajectories=N  env.data.seed=0  env.data.workers=1, and
@@ -58,6 +59,8 @@ def main(words: Sequence[str]) -> int:
             return command.guard(lambda: _evaluate(rest))
         case ["export", *rest]:
             return command.guard(lambda: _export_policy(rest))
+        case ["check", file]:
+            return command.guard(lambda: _check_program(file))
         case ["data", "generate", *rest]:
             return command.guard(lambda: _generate(rest))
         case ["data", "describe", path]:
@@ -130,6 +133,16 @@ def _export_policy(words: Sequence[str]) -> int:
     from lightning_skills import export
 
     return export.main(words)
+
+
+def _check_program(file: str) -> int:
+    from pathlib import Path
+
+    from lightning_skills.program_check import check
+
+    check(Path(file))
+    print(f"{file} is of the kind that export writes; to load it runs nothing but the operators of a policy")
+    return 0
 
 
 def _generate(words: Sequence[str]) -> int:

@@ -3,8 +3,9 @@
 ``policy.pt2`` is a ``torch.export`` program of one primitive step, ``policy.json`` says how it is called.
 """
 
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import torch
 from torch import Tensor
 
 from lightning_skills import report, trained
+from lightning_skills.errors import InputError
 from lightning_skills.nets.step_policy import StepPolicy
 from lightning_skills.quiet import quiet
 from lightning_skills.words import check_free, one_place, options_and_places
 
 OPTIONS = {"checkpoint": "", "env.task": "", "out": "policy", "overwrite": "false", "uri": ""}
 FORMAT = 1
-PROGRAM = "policy.pt2"
+PROGRAM, ABOUT = "policy.pt2", "policy.json"
+CHECK = f"python -m lightning_skills check {PROGRAM}"
 BATCH = "batch"
 TRACED = 2
 """Rows of the inputs that a program is traced with: a single row would be taken for the only number possible."""
@@ -28,7 +31,7 @@ def main(words: Sequence[str]) -> int:
     """The command: a run's folder or a model, and ``key=value`` options; returns the exit status.
 
     Raises:
-        InputError: if an option is wrong, there is no such policy, or it cannot be exported.
+        InputError: if an option is wrong, there is no such policy, or it cannot be exported or written.
     """
     options, places = options_and_places(words, OPTIONS)
     quiet()
@@ -39,11 +42,27 @@ def main(words: Sequence[str]) -> int:
     step = policy.module.step_policy()
     run = policy.run
     origin = {"method": run.method.name, "env": run.env.name, "task": run.config.env.task, "seed": run.config.seed}
-    report.make_folder(out)
-    torch.export.save(program(step), out / PROGRAM)
-    (out / "policy.json").write_text(json.dumps({"format": FORMAT, **origin, **describe(step)}, indent=2))
-    print(report.summary_table([("program", str(out / PROGRAM)), ("how to call it", str(out / "policy.json"))]))
+    about = json.dumps({"format": FORMAT, **origin, **describe(step)}, indent=2)
+    traced = io.BytesIO()  # where torch itself writes to a full disk, it aborts the process
+    torch.export.save(program(step), traced)
+    _write(report.make_folder(out), {PROGRAM: traced.getvalue(), ABOUT: about.encode()})
+    print(report.summary_table([("program", str(out / PROGRAM)), ("how to call it", str(out / ABOUT))]))
     return 0
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files beside those that are there, and put them in their places once all are whole."""
+    besides = {folder / f"{name}.tmp": folder / name for name in files}
+    try:
+        for beside, content in zip(besides, files.values(), strict=True):
+            beside.write_bytes(content)
+        for beside, file in besides.items():
+            beside.rename(file)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}") from None
+    finally:
+        for beside in besides:
+            beside.unlink(missing_ok=True)
 
 
 def program(step: StepPolicy) -> torch.export.ExportedProgram:
@@ -53,7 +72,10 @@ def program(step: StepPolicy) -> torch.export.ExportedProgram:
     shapes: dict[str, Any] = {"observation": rows}
     if step.state:
         shapes["state"] = (rows,) * len(step.state)
-    return torch.export.export(step, inputs, dynamic_shapes=shapes)
+    traced = torch.export.export(step, inputs, dynamic_shapes=shapes)
+    for node in traced.graph.nodes:  # the rest says where the lines that were traced lie on this machine
+        node.meta = {key: value for key, value in node.meta.items() if key == "val"}
+    return traced
 
 
 def describe(step: StepPolicy) -> dict[str, Any]:
@@ -70,6 +92,7 @@ def describe(step: StepPolicy) -> dict[str, Any]:
             "start": "zeros; put the rows of worlds that start an episode back to them",
         },
         "torch": torch.__version__,
+        "check": f"a file that somebody else had may run their code when it is loaded: {CHECK}",
         "example": [
             f"policy = torch.export.load({PROGRAM!r}).module()",
             f"state = [{starts}]",

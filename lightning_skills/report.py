@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TRAINING, EVALUATION, INK, FAINT = "#4c78a8", "#e4572e", "#333a45", "#e6e8ec"
 STYLE: dict[Any, Any] = {
     "figure.dpi": 130,
+    "text.parse_math": False,
     "font.size": 9,
     "text.color": INK,
     "axes.edgecolor": "#b8bec8",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 import subprocess
 import sys
 
@@ -60,6 +61,20 @@ def test_a_policy_that_is_there_is_kept(runs, tmp_path, capsys):
     assert (tmp_path / "policy.pt2").read_bytes() != b"mine"
 
 
+def test_on_a_full_disk_an_earlier_policy_is_kept(runs, tmp_path, capsys):
+    words = ["export", str(runs["sac"]), f"out={tmp_path}", "overwrite=true"]
+    assert main.main(words) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before["policy.pt2"]) - 1, limit[1]))
+    try:
+        assert main.main(words) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert capsys.readouterr().err == f"error: cannot write to {tmp_path}: File too large\n"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
@@ -94,6 +109,7 @@ def executed(run):
 @pytest.mark.parametrize("method", ["spirl", "sac"])
 def test_a_program_alone_does_what_our_evaluation_executes(method, runs, tmp_path):
     assert main.main(["export", str(runs[method]), f"out={tmp_path}"]) == 0
+    assert main.main(["check", str(tmp_path / "policy.pt2")]) == 0
     observations, actions = executed(runs[method])
     assert np.ptp(actions, axis=0).min() > 1e-4  # else a constant would do
     torch.save(torch.from_numpy(observations), tmp_path / "observations.pt")
