@@ -199,7 +199,7 @@ def _runs_below(place: Path, skip: Skip) -> list[RecordedRun]:
         if "config.yaml" not in files:
             continue
         with skip():
-            run = _read_run(Path(folder))
+            run = _read_run(Path(folder), given=Path(folder) == place)
             if run is not None:
                 runs.append(run)
                 below.clear()  # checkpoints may be many
@@ -210,8 +210,8 @@ def _runs_below(place: Path, skip: Skip) -> list[RecordedRun]:
     return runs
 
 
-def _read_run(folder: Path) -> RecordedRun | None:
-    """The run in a folder; None if its config.yaml is something else's."""
+def _read_run(folder: Path, given: bool) -> RecordedRun | None:
+    """The run in a folder; None if its config.yaml is something else's, unless the user has given that very folder."""
     from lightning_skills.config import WHOLE_COPY, flatten, read_tree
 
     config = folder / "config.yaml"
@@ -221,7 +221,7 @@ def _read_run(folder: Path) -> RecordedRun | None:
             if not describes_run(options):
                 raise DamagedError(f"{config} is damaged (it does not name method, env, task, name and seed)")
         except DamagedError:
-            if any((folder / name).exists() for name in OF_A_RUN):
+            if given or any((folder / name).exists() for name in OF_A_RUN):
                 raise
             return None
     rows = _rows(folder / "metrics.csv", COUNTERS)

@@ -183,7 +183,7 @@ def test_what_is_left_of_a_dropped_checkpoint_counts_no_more(tmp_path, monkeypat
         path.mkdir()
         (path / "COMPLETE").touch()
     monkeypatch.setattr(checkpoint.shutil, "rmtree", lambda path: None)
-    checkpoint.Checkpoints(tmp_path, {}, None, None, every_minutes=1.0)._drop_others(path)
+    checkpoint.Checkpoints(tmp_path, {}, None, None, every_minutes=1.0, stop=None)._drop_others(path)
     assert checkpoint.complete(tmp_path) == [path]
 
 

@@ -164,7 +164,7 @@ def test_a_config_learns_nothing_of_the_environment(command, plant_config, tmp_p
     monkeypatch.setenv("SECRET", "swordfish")
     folder = plant_config(data_dir="${oc.env:SECRET}")
     assert main.main([command, str(folder), f"out={tmp_path / 'out'}"]) == 2
-    assert refused(capsys, f"{folder}: config.yaml is damaged: it holds an interpolation")
+    assert refused(capsys, f"{folder}/config.yaml is damaged (it holds an interpolation")
 
 
 HOSTILE = r"../--></svg><script>alert(1)</script><img src=x onerror=alert(1)> $\frac{$"

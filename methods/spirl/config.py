@@ -36,8 +36,8 @@ PRESETS: dict[str, Overrides] = {
         "skills.encoder_width": 128,
         "skills.decoder_layers": 5,
         "skills.beta": 5e-4,
-        # The authors' 480 000 bring nothing: on seed 100 prior rollouts are as good after 12 500. Skills run as they were
-        # trained, since twice tanh cost half the subtasks there (docs/envs/kitchen.md).
+        # The authors' 480 000 bring nothing: on seed 100 prior rollouts are as good after 12 500. Skills run as they
+        # were trained, since twice tanh cost half the subtasks there (docs/envs/kitchen.md).
         "skills.updates": 25_000,
         "rl.bound": None,
         "rl.critic_layers": 5,
