@@ -36,6 +36,8 @@ from lightning_skills.signals import StopSignals
 FORMAT = 3
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SafetensorError, UnpicklingError)
 """What reading a file that is not as it was written may raise."""
+OF_RANKS = {"world_size", "worlds"}
+"""What differs in an owner with another number of ranks: these share the worlds where each task has one."""
 SCORE = "evaluation.json"
 Data = OfflineData | CollectedData
 
@@ -166,10 +168,11 @@ class Checkpoints(Callback):
         there = json.loads((path / "owner.json").read_text())
         different = {key for key in there.keys() | self._owner.keys() if there.get(key) != self._owner.get(key)}
         differences = [f"{key} {there.get(key)!r} there, {self._owner.get(key)!r} here" for key in sorted(different)]
-        if different == {"world_size"} and self._reshard:
+        only_ranks = "world_size" in different and different <= OF_RANKS
+        if only_ranks and self._reshard:
             self._deal(path, there["world_size"])
             return
-        if different == {"world_size"}:
+        if only_ranks:
             differences.append("resume.reshard=true goes on all the same, not bit-exactly")
         if differences:
             raise InputError(f"checkpoint {path} is not this run's: {'; '.join(differences)}")
