@@ -1,11 +1,13 @@
 """Progress bars that suit what standard error is: a terminal or a file."""
 
 import sys
+from threading import RLock
 
 from tqdm import tqdm
 
 REFRESH_SECONDS = 0.5
 LINE_SECONDS = 30.0
+tqdm.set_lock(RLock())  # by default bars of several processes take turns, and their lock outlives a kill
 
 
 class Lines(tqdm):

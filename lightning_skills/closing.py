@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ from lightning_skills import report
 from lightning_skills.config import Run
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.files import advised, reading
+from lightning_skills.launch import program
 from lightning_skills.recorded import AGAIN, SUMMARY, read_metrics, read_summary
 from lightning_skills.summaries import acting, outcome
 from lightning_skills.tracking import MLflowTracker
 
 PANELS = 6
 DRAWN_EPISODES = 8
-CONSOLE_SCRIPT = "lightning-skills-train"
 
 
 def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
@@ -99,7 +98,7 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
     if not summary and any(phase.acts for phase in run.method.phases):
         rows.append(("where it leads", f"python -m lightning_skills explore {shlex.quote(str(run.directory))}"))
     again = [word for word in run.words if not word.startswith("seed=")]
-    rows.append(("next", shlex.join([*_program(), *again, f"seed={config.seed + 1}"])))
+    rows.append(("next", shlex.join([*program(), *again, f"seed={config.seed + 1}"])))
     return rows
 
 
@@ -113,14 +112,6 @@ def _last_row(metrics_csv: Path) -> list[tuple[str, str]]:
     last = read_metrics(metrics_csv)[-1]
     loss = [("loss", f"{float(last['loss']):.4g}")] if last.get("loss") else []
     return [("updates", f"{int(last['updates']):,}"), *loss]
-
-
-def _program() -> list[str]:
-    """What this run was started with, to start another."""
-    program = Path(sys.argv[0])
-    if program.name == "train.py":
-        return ["python", str(program)]
-    return [program.name] if program.name == CONSOLE_SCRIPT else ["python", "-m", "lightning_skills", "train"]
 
 
 def _where_to_compare(run: Run) -> str:

@@ -5,12 +5,17 @@ import errno
 import gc
 import itertools
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lightning_skills.errors import InputError, LostRankError
-from lightning_skills.launch import BAD_INPUT, STOPPED, one_of_several, run_job, run_ranks
+from lightning_skills.launch import BAD_INPUT, STOPPED, one_of_several, program, run_job, run_ranks
+
+if TYPE_CHECKING:
+    from lightning_skills.config import Run
 
 HELP = """\
 usage: train.py method=NAME env=NAME [key=value ...]
@@ -130,8 +135,7 @@ def _sweep(words: Sequence[str]) -> int:
     from lightning_skills import config
 
     jobs = list(config.sweep(words))
-    for job in jobs:
-        config.load(job)
+    runs = [config.load(job) for job in jobs]
     outcomes: list[int] = []
     for number, job in enumerate(jobs, 1):
         print(f"[{number}/{len(jobs)}] {' '.join(job)}", flush=True)
@@ -141,4 +145,18 @@ def _sweep(words: Sequence[str]) -> int:
     for job, status in itertools.zip_longest(jobs, outcomes):
         outcome = {0: "done", None: "not run"}.get(status, f"exit {status}")
         print(f"{outcome:>9}  {' '.join(job)}")
+    if any(outcomes) or len(outcomes) < len(jobs):
+        print(f"{'go on':>9}  {shlex.join([*program(), '-m', *words])}")
+    done = [run for run, status in zip(runs, outcomes, strict=False) if status == 0]
+    if done:
+        print(f"{'next':>9}  {shlex.join(_to_compare(done))}")
     return max(outcomes)
+
+
+def _to_compare(runs: "Sequence[Run]") -> list[str]:
+    """The command that compares runs: by their evaluations or, before there are any, by where their priors lead."""
+    acted = [
+        run for run in runs if any(phase.acts and run.config.phase in (None, phase.name) for phase in run.method.phases)
+    ]
+    seeds = dict.fromkeys(str(run.directory.parent) for run in acted or runs)
+    return ["python", "-m", "lightning_skills", "report" if acted else "explore", *seeds]

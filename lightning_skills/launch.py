@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from lightning_skills.parent import parent_variables
 
 BAD_INPUT = 2
 STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 """Exit statuses of a run: it was given bad input, a signal has stopped it."""
+CONSOLE_SCRIPT = "lightning-skills-train"
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 300.0
 """How long ranks that were asked to stop may take for their checkpoint."""
@@ -25,6 +27,14 @@ SETTLE_SECONDS = 5.0
 def one_of_several() -> bool:
     """Whether this process was started as one rank of a run, by :func:`run_ranks`, torchrun or SLURM."""
     return "RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+
+
+def program() -> list[str]:
+    """What this run was started with, to start another."""
+    path = Path(sys.argv[0])
+    if path.name == "train.py":
+        return ["python", str(path)]
+    return [path.name] if path.name == CONSOLE_SCRIPT else ["python", "-m", "lightning_skills", "train"]
 
 
 def rank_variables(size: int) -> list[dict[str, str]]:
@@ -46,10 +56,16 @@ def free_port() -> int:
 
 
 def run_job(words: Sequence[str]) -> int:
-    """Run ``train`` with these words in a process of its own; returns its exit status."""
+    """Run ``train`` with these words in a process of its own; returns its exit status.
+
+    A signal that the job has not stopped for, since it was at its end, is sent to this process once more.
+    """
     process = _start(words, {})
-    with _forwarding_signals([process]):
-        return _status(process.wait())
+    with _forwarding_signals([process]) as received:
+        status = _status(process.wait())
+    if received and status not in STOPPED:
+        signal.raise_signal(received[0])
+    return status
 
 
 def run_ranks(words: Sequence[str], size: int) -> int:
@@ -102,16 +118,18 @@ def _start(words: Sequence[str], variables: Mapping[str, str]) -> subprocess.Pop
 
 
 @contextmanager
-def _forwarding_signals(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
-    """Hand SIGINT and SIGTERM on meanwhile."""
+def _forwarding_signals(processes: Sequence[subprocess.Popen]) -> Iterator[list[int]]:
+    """Hand SIGINT and SIGTERM on meanwhile; yields those that were."""
+    received: list[int] = []
 
     def forward(signum: int, _: object) -> None:
+        received.append(signum)
         for process in processes:
             process.send_signal(signum)
 
     handlers = {signum: signal.signal(signum, forward) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for signum, handler in handlers.items():
             signal.signal(signum, handler)

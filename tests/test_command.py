@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from lightning_skills import __main__ as cli
+from lightning_skills import command
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
@@ -326,8 +328,23 @@ def test_sweeps_run_every_job_in_its_own_process(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("     done  method=reward_weighted") == 2
+    folder = tmp_path / "reward_weighted" / "target-near" / "smoke"
+    assert result.stdout.splitlines()[-1] == f"     next  python -m lightning_skills report {folder}"
     runs = sorted(path.parent.name for path in tmp_path.rglob("summary.json"))
     assert runs == ["seed0", "seed1"]
+
+
+def test_a_sweep_says_what_to_run_next(tmp_path, monkeypatch, capsys):
+    statuses = iter([0, 1, 143])
+    monkeypatch.setattr(command, "run_job", lambda job: next(statuses))
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    words = ["method=spirl", "env=maze", "phase=skills", "seed=0,1,2,3", f"runs_dir={tmp_path}/a b"]
+    assert train(["-m", *words]) == 143
+    *outcomes, again, following = [line.split() for line in capsys.readouterr().out.splitlines()[-6:]]
+    assert [" ".join(line).partition(" method")[0] for line in outcomes] == ["done", "exit 1", "exit 143", "not run"]
+    assert shlex.split(" ".join(again))[2:] == ["python", "train.py", "-m", *words]
+    folder = f"{tmp_path}/a b/spirl/maze-small20/default"
+    assert shlex.split(" ".join(following))[1:] == ["python", "-m", "lightning_skills", "explore", folder]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -31,3 +31,13 @@ def test_ranks_that_wait_for_a_failed_one_are_ended_soon_and_those_that_stop_are
     monkeypatch.setattr(launch, "SETTLE_SECONDS", 0.1)
     assert launch.run_ranks([], len(ranks)) == status
     assert [process.returncode for process in started] == codes
+
+
+def test_a_signal_that_comes_when_a_job_ends_is_not_lost(monkeypatch):
+    job = "trap 'exit 0' TERM; sleep 0.2; kill -TERM $PPID; while true; do sleep 0.1; done"
+    monkeypatch.setattr(launch, "_start", lambda *_: subprocess.Popen(["sh", "-c", job], start_new_session=True))
+    received = []
+    former = signal.signal(signal.SIGTERM, lambda signum, _: received.append(signum))
+    assert launch.run_job([]) == 0
+    signal.signal(signal.SIGTERM, former)
+    assert received == [signal.SIGTERM]

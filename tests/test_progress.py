@@ -2,6 +2,9 @@
 
 import io
 import re
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,3 +61,16 @@ def test_demonstrations_made_into_a_log_write_a_line_every_half_minute(tmp_path,
     shown = err.getvalue()
     assert "\r" not in shown
     assert re.findall(r"(\d+)/20 ", shown) == ["0", "3", "6", "9", "12", "15", "18", "20"]
+
+
+def test_a_bar_leaves_nothing_behind_that_outlives_a_kill():
+    code = """
+import multiprocessing, os, signal
+multiprocessing.set_start_method("spawn")  # as torchrl does
+from lightning_skills.bars import style
+style()[0](total=1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert "leaked" not in killed.stderr

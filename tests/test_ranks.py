@@ -20,7 +20,7 @@ from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.errors import InputError
 from lightning_skills.launch import free_port, rank_variables
 from lightning_skills.phases.base import PhaseContext, PhaseModule, Update
-from lightning_skills.testing import FORKS, Kill, run_forked
+from lightning_skills.testing import FORKS, Kill, interrupted_when, run_forked
 
 ROOT = Path(__file__).parent.parent
 TWO = ["trainer.devices=2", "trainer.accelerator=cpu"]
@@ -117,6 +117,7 @@ def test_a_killed_rank_ends_the_job_which_then_goes_on(tmp_path):
     assert not survivor.is_running()
     assert "rank 1 was killed by SIGKILL, so the others were stopped; the same command goes on" in errors
     assert "Traceback" not in errors
+    assert "leaked" not in errors  # as Python's resource tracker says of semaphores that nobody has removed
     finishing = [*command[:-2], "checkpoint.every_minutes=5", "logging.progress=false"]
     result = subprocess.run(finishing, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -159,6 +160,17 @@ def test_another_number_of_ranks_needs_to_be_asked_for(tmp_path, capsys):
     after = newest(folder)
     assert json.loads((after / "owner.json").read_text())["world_size"] == 1
     assert sum(len(next(iter(load_file(file).values()))) for file in after.rglob("segment_*")) > rows
+
+
+def test_tasks_go_to_the_ranks_that_have_them(tmp_path):
+    words = ["method=pearl", "env=target", "debug=smoke", "logging=csv", "logging.progress=false"]
+    words += [f"runs_dir={tmp_path}", "trainer.accelerator=cpu", "resume.reshard=true", "method.meta.frames=400"]
+    with interrupted_when(lambda module: module.updates == 2):
+        assert train(words) == 143
+    killed = run_forked([*words, "trainer.devices=2", "checkpoint.every_minutes=0"], 2, Kill("meta", 5))
+    assert killed[0] == -signal.SIGKILL
+    assert train(words) == 0
+    assert len(list(tmp_path.rglob("summary.json"))) == 1
 
 
 def test_torchrun_on_two_nodes_trains_as_our_own_launcher_does_on_one(tmp_path):

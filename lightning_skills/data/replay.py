@@ -22,7 +22,7 @@ class Replay:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.written = 0
-        self._storage = LazyTensorStorage(min(segments.SEGMENT, capacity))
+        self._storage = _storage(min(segments.SEGMENT, capacity))
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)
@@ -42,7 +42,7 @@ class Replay:
     def _make_room(self, length: int) -> None:
         size = self._storage.max_size
         if length > size:
-            held, self._storage = self._storage, LazyTensorStorage(min(max(length, 2 * size), self.capacity))
+            held, self._storage = self._storage, _storage(min(max(length, 2 * size), self.capacity))
             if len(self):
                 self._storage.set(slice(0, len(self)), held.get(slice(0, len(self))))
 
@@ -108,3 +108,8 @@ def selected(transitions: TensorDictBase, rows: Tensor) -> TensorDict:
         for key, value in transitions.items()
     }
     return TensorDict(items, batch_size=[len(rows)])
+
+
+def _storage(size: int) -> LazyTensorStorage:
+    """Memory of this process alone: what it shares with others by default outlives a kill."""
+    return LazyTensorStorage(size, compilable=True)

@@ -1,5 +1,6 @@
 """A replay buffer of many tasks: transitions, and views that say which of them belong to a task."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -172,24 +173,38 @@ class TaskReplay:
         return TaskReplay(self.tasks, {name: view.capacity for name, view in self.views.items()})
 
     def deal(self, shards: Sequence["TaskReplay"], part: int, parts: int) -> None:
-        """Take over, from other buffers, the transitions of every so-manieth task.
+        """Take over, from other buffers, what is in the views of every so-manieth task.
+
+        The only task of an env is shared: of each of its views every so-manieth entry.
 
         Args:
             shards: The other buffers.
-            part: Which part of the tasks to take.
+            part: Which part to take.
             parts: How many parts there are.
         """
-        for shard in shards:
-            for task in range(part, self.tasks, parts):
-                self._take_over(shard, task)
+        if self.tasks == 1:
+            self._take_over(shards, 0, slice(part, None, parts))
+            return
+        for task in range(part, self.tasks, parts):
+            self._take_over(shards, task, slice(None))
 
-    def _take_over(self, shard: "TaskReplay", task: int) -> None:
-        entries = {name: view.all(task) for name, view in shard.views.items()}
-        theirs = torch.cat([*entries.values()]).unique()
+    def _take_over(self, shards: Sequence["TaskReplay"], task: int, taken: slice) -> None:
+        """Take some of the entries of a task, of all shards together the oldest first."""
+        first = list(itertools.accumulate([shard.table.room for shard in shards], initial=0))
+        chosen: dict[str, Tensor] = {}
+        for name in self.views:
+            each = [shard.views[name].all(task) for shard in shards]
+            age = torch.cat([torch.arange(len(rows)) for rows in each]).argsort(stable=True)
+            # Rows of all shards, numbered one after another.
+            chosen[name] = torch.cat([rows + start for rows, start in zip(each, first[:-1], strict=True)])[age[taken]]
+        theirs = torch.cat([*chosen.values()]).unique()
         if not len(theirs):
             return
         ours = self._take(len(theirs))
-        self.table.put(ours, shard.table.at(theirs))
-        for name, chosen in entries.items():
-            moved = ours[torch.searchsorted(theirs, chosen)]
+        parts = [theirs[(start <= theirs) & (theirs < end)] - start for start, end in itertools.pairwise(first)]
+        self.table.put(
+            ours, torch.cat([shard.table.at(rows) for shard, rows in zip(shards, parts, strict=True) if len(rows)])
+        )
+        for name, rows in chosen.items():
+            moved = ours[torch.searchsorted(theirs, rows)]
             self.views[name].extend(torch.full_like(moved, task), moved)

@@ -166,3 +166,18 @@ def test_tasks_are_dealt_to_another_number_of_buffers():
         assert held(dealt[task % 3], task, "large") == [*numbers]
         assert held(dealt[task % 3], task, "small") == [number for number in numbers if number % 3]
         assert held(dealt[(task + 1) % 3], task, "large") == []
+
+
+def test_the_only_task_is_dealt_entry_by_entry():
+    shards = [TaskReplay(1, VIEWS) for _ in range(2)]
+    for number in range(12):
+        into = ["small", "large"] if number >= 4 else ["large"]
+        shards[number % 2].extend(torch.tensor([0]), transitions(number, 1), into)
+    whole, *dealt = [TaskReplay(1, VIEWS) for _ in range(3)]
+    whole.deal(shards, 0, 1)
+    assert held(whole, 0, "large") == [*range(12)]
+    assert held(whole, 0, "small") == [*range(5, 12)]  # the newest, seven of eight
+    for part, replay in enumerate(dealt):
+        replay.deal([whole], part, 2)
+    assert [held(replay, 0, "large") for replay in dealt] == [[*range(0, 12, 2)], [*range(1, 12, 2)]]
+    assert [held(replay, 0, "small") for replay in dealt] == [[5, 7, 9, 11], [6, 8, 10]]
