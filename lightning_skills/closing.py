@@ -11,7 +11,7 @@ import numpy as np
 from lightning_skills import report
 from lightning_skills.config import Run
 from lightning_skills.data.batch_env import BatchEnv
-from lightning_skills.files import advised, reading
+from lightning_skills.files import advised, reading, writing
 from lightning_skills.launch import program
 from lightning_skills.recorded import AGAIN, SUMMARY, read_metrics, read_summary
 from lightning_skills.summaries import acting, outcome
@@ -28,17 +28,21 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
         run: The finished run; pictures are written into its folder.
         env: A world that knows how to draw itself.
         tracker: Receives the pictures and the summary too.
+
+    Raises:
+        InputError: if a file that is drawn is damaged, or a picture cannot be written.
     """
     folder = run.directory
     pictures = [folder / name for name in ("curves.png", "trajectories.png", "film.gif")]
-    report.learning_curves(folder / "metrics.csv", pictures[0])
     summary = read_summary(folder) or {}
     finals = _finals(folder, summary)
     panels = _tasks(finals) if "tasks" in summary else _snapshots(folder / "evaluations")
-    report.trajectory_panels(env, panels, pictures[1])
-    if finals:
-        place, returns = max(finals.values(), key=lambda final: max(final[1]))
-        report.film(env, _best_episode(place / "evaluation.npz", returns), pictures[2])
+    with writing(f"pictures into {folder}"):
+        report.learning_curves(folder / "metrics.csv", pictures[0])
+        report.trajectory_panels(env, panels, pictures[1])
+        if finals:
+            place, returns = max(finals.values(), key=lambda final: max(final[1]))
+            report.film(env, _best_episode(place / "evaluation.npz", returns), pictures[2])
     made = [path for path in pictures if path.exists()]
     if tracker is not None:
         for path in [*made, *([folder / SUMMARY] if summary else [])]:

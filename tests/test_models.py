@@ -181,7 +181,10 @@ def test_nothing_that_lies_in_a_model_is_run(folder, planted, tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "named"),
-    [("artefacts/rl/model.safetensors", "cannot be read"), ("artefacts/rl/artefact.json", "cannot be read")],
+    [
+        ("artefacts/rl/model.safetensors", "model.safetensors is damaged"),
+        ("artefacts/rl/artefact.json", "artefact.json is damaged"),
+    ],
 )
 def test_a_pickle_in_place_of_a_file_is_not_read_as_one(file, named, folder, planted, tmp_path, capsys):
     trap = tmp_path / "sprung"

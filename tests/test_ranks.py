@@ -153,7 +153,7 @@ def test_another_number_of_ranks_needs_to_be_asked_for(tmp_path, capsys):
     rows = sum(len(next(iter(load_file(file).values()))) for file in before.rglob("segment_*"))
     assert train(words) == 2
     error = capsys.readouterr().err
-    assert "world_size 2 there, 1 here" in error
+    assert "world_size (2 there, 1 here)" in error
     assert "resume.reshard=true" in error
     assert newest(folder) == before
     assert train([*words, "resume.reshard=true"]) == 0
