@@ -34,6 +34,7 @@ from lightning_skills.evaluation.interim import InterimEvaluation
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest, own_rank
 from lightning_skills.rows import Rows
+from lightning_skills.signals import STOP, Interrupted
 
 FORMAT = 3
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, SafetensorError, UnpicklingError)
@@ -44,19 +45,6 @@ SCORE = "evaluation.json"
 STDERR = 2
 STOPPING = "stopping: writing a checkpoint ... (a second signal stops at once, without one)"
 Data = OfflineData | CollectedData
-
-
-class Interrupted(Exception):  # noqa: N818 (no error: it is what the signal asked for)
-    """A signal asked the run to stop; a checkpoint has been written.
-
-    Args:
-        signum: The signal.
-        done: How far the phase is.
-    """
-
-    def __init__(self, signum: int, done: str) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name} after a checkpoint at {done}")
-        self.signum = signum
 
 
 def random_streams() -> dict[str, Tensor]:
@@ -267,7 +255,7 @@ class Checkpoints(Callback):
             streams = random_streams()
             self._data.stream.before_first_batch = lambda: restore_random_streams(streams)
             self.save(trainer, pl_module)
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        for signum in STOP:
             self._handlers[signum] = signal.signal(signum, self._note)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
@@ -289,7 +277,7 @@ class Checkpoints(Callback):
             self.save(trainer, pl_module)
         if signum:
             done, unit = pl_module.progress()[0], "env frames" if isinstance(self._data, CollectedData) else "updates"
-            raise Interrupted(signum, f"{done:,} {unit} of phase {self._owner['phase']!r}")
+            raise Interrupted(signum, f" after a checkpoint at {done:,} {unit} of phase {self._owner['phase']!r}")
 
     def _evaluated(self, module: PhaseModule) -> dict[str, float] | None:
         """What the evaluation said that was made just now; None if none was, or on another rank than 0."""

@@ -1,6 +1,5 @@
 """Recorded runs: what they hold wherever it is read from; found on disk, also while they are being written."""
 
-import csv
 import json
 import math
 import os
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lightning_skills.csv_file import METRICS, read_rows
 from lightning_skills.errors import InputError
 from lightning_skills.parts import phase_of
 
@@ -119,7 +119,7 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     """
     if not path.is_file():
         raise InputError(f"{path} is missing; give a run that has logged metrics")
-    rows = _whole_rows(path)
+    rows = read_rows(path)
     if not rows:
         raise InputError(f"{path} has no rows yet; wait for the first logging step")
     return rows
@@ -209,9 +209,9 @@ def _read_run(folder: Path) -> RecordedRun | None:
         raise InputError(f"cannot read the run in {folder}: {' '.join(str(error).split())}") from None
     if not describes_run(options):
         return None
-    rows = _whole_rows(folder / "metrics.csv")
+    rows = read_rows(folder / METRICS)
     final = summary if _is_final(summary, rows) else None
-    return RecordedRun(str(folder), options, rows, final, _whole_rows(folder / "episodes.csv"))
+    return RecordedRun(str(folder), options, rows, final, read_rows(folder / "episodes.csv"))
 
 
 def _is_final(summary: Mapping[str, Any] | None, rows: Sequence[Row]) -> bool:
@@ -223,9 +223,3 @@ def _is_final(summary: Mapping[str, Any] | None, rows: Sequence[Row]) -> bool:
         last = list(tasks)[-1]
         phase, updates = f"{phase}/{last}", tasks[last].get("updates")
     return (rows[-1]["phase"], number(rows[-1]["updates"])) == (phase, updates)
-
-
-def _whole_rows(path: Path) -> list[dict[str, str]]:
-    """Rows up to the last line end: what comes after it is not written yet."""
-    text = path.read_text() if path.is_file() else ""
-    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
