@@ -14,13 +14,13 @@ from tensordict import TensorDict
 
 from envs.maze import env as maze
 from envs.maze.config import MazeConfig
+from lightning_skills.csv_file import FIRST_COLUMNS, CsvFile
 from lightning_skills.data.online import OnlineData
 from lightning_skills.phases.base import Collect, Metrics, PhaseContext, Update
 from lightning_skills.phases.options import SkillPretrainOptions, SkillRLOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
 from lightning_skills.phases.skill_rl import SkillRLModule
 from lightning_skills.rows import Rows
-from lightning_skills.tracking import FIRST_COLUMNS, CsvFile
 
 TASK, HORIZON = MazeConfig(task="small20", horizon=1000), 1000
 WARM_UP, MEASURED = 300, 600

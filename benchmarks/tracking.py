@@ -26,9 +26,10 @@ from lightning.pytorch import Trainer
 
 from benchmarks.throughput import spread
 from lightning_skills import config
+from lightning_skills.phase_logger import PhaseLogger
 from lightning_skills.pipeline import execute
 from lightning_skills.quiet import quiet
-from lightning_skills.tracking import MLflowTracker, PhaseLogger
+from lightning_skills.tracking import MLflowTracker
 
 LONG_RUN = 600.0
 """Seconds."""
@@ -37,7 +38,7 @@ RL = ("method.rl.warmup=100", "phase=rl")
 SKILLS = ("method.skills.updates=20", "phase=skills", "logging=csv", "name=skills")
 CALLS = (
     (PhaseLogger, ("log_metrics", "save", "finalize", "end")),
-    (MLflowTracker, ("phase", "log_artifact", "log_dataset", "close")),
+    (MLflowTracker, ("phase", "log_artifact", "log_dataset", "finished", "close")),
 )
 
 

@@ -9,7 +9,6 @@ import json
 import math
 import random
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -34,26 +33,13 @@ from lightning_skills.files import advised, flush, in_short, read_json, reading
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest, own_rank
 from lightning_skills.rows import Rows
-from lightning_skills.signals import StopSignals
+from lightning_skills.signals import Interrupted, StopSignals
 
 FORMAT = 4
 STATE, TENSORS = "state.json", "state.safetensors"
 """Of each rank."""
 COMPLETE, OWNER, SCORE = "COMPLETE", "owner.json", "evaluation.json"
 Data = OfflineData | CollectedData
-
-
-class Interrupted(Exception):  # noqa: N818 (no error: it is what the signal asked for)
-    """A signal asked the run to stop; a checkpoint has been written.
-
-    Args:
-        signum: The signal.
-        done: How far the phase is.
-    """
-
-    def __init__(self, signum: int, done: str) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name} after a checkpoint at {done}")
-        self.signum = signum
 
 
 def random_streams() -> dict[str, Tensor]:
@@ -293,7 +279,7 @@ class Checkpoints(Callback):
             self.save(trainer, module)
         if signum:
             done, unit = module.progress()[0], "env frames" if isinstance(self._data, CollectedData) else "updates"
-            raise Interrupted(signum, f"{done:,} {unit} of phase {self._owner['phase']!r}")
+            raise Interrupted(signum, f" after a checkpoint at {done:,} {unit} of phase {self._owner['phase']!r}")
 
     def _evaluated(self, module: PhaseModule) -> dict[str, float] | None:
         """What the evaluation said that was made just now; None if none was, or on another rank than 0."""

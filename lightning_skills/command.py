@@ -120,8 +120,8 @@ def _train(words: Sequence[str]) -> int:
     quiet()
     from lightning.pytorch.utilities import rank_zero_only
 
-    from lightning_skills.checkpoint import Interrupted
     from lightning_skills.pipeline import execute
+    from lightning_skills.signals import Interrupted
 
     try:
         execute(run)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 OPTIONS = {"out": "report", "metric": "", "by": "", "uri": ""}
+SMOKE = "smoke"
+"""What runs with ``debug=smoke`` are called, unless they were given another name."""
 HEADLINE = ("return", "success")
 """What is drawn unless told otherwise."""
 PREFIXES = {"eval/": "evaluation ", "train/": "training ", "": ""}
@@ -46,7 +49,7 @@ def main(words: Sequence[str]) -> int:
     options, places = options_and_places(words, OPTIONS)
     metrics, by = (list(filter(None, options[key].split(","))) for key in ("metric", "by"))
     skip = Tolerance()
-    runs = _find(places, options["uri"], skip)
+    runs = _without_smoke(_find(places, options["uri"], skip))
     if runs:
         print(compare(runs, Path(options["out"]), metrics, by, ["python", "-m", "lightning_skills", "report", *words]))
     return skip.status
@@ -155,6 +158,14 @@ def _find(places: Sequence[Path], uri: str, skip: Tolerance) -> list[RecordedRun
     if uri and not experiments:
         raise InputError(f"uri= says where {PREFIX}EXPERIMENT is; give one, or leave it out")
     return find_runs(folders, skip) + (find_mlflow_runs(experiments, uri) if experiments else [])
+
+
+def _without_smoke(runs: Sequence[RecordedRun]) -> Sequence[RecordedRun]:
+    """Without those that only tried whether all phases run, unless there are no others."""
+    others = [run for run in runs if run.name != SMOKE]
+    if others and len(others) < len(runs):
+        print(f"left out: runs with debug=smoke, {len(runs) - len(others)} of {len(runs)}", file=sys.stderr)
+    return others or runs
 
 
 def _columns(groups: Sequence[Group], metrics: Sequence[str]) -> list[str]:

@@ -91,6 +91,7 @@ class LoggingOptions:
     mlflow: bool = True
     tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, else sqlite in runs_dir
     experiment: str = "lightning_skills"
+    register: bool = True  # what phases hand on, as models of MLflow's
     system_metrics: bool = True  # also CPU, memory and GPUs of the machine, to MLflow
     every_frames: int = at_least(1, 2_000)  # env frames a row of metrics.csv stands for, online phases
     every_updates: int = at_least(1, 100)  # updates a row stands for, offline phases

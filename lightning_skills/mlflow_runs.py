@@ -36,7 +36,7 @@ def find_mlflow_runs(experiments: Sequence[str], uri: str | None = None) -> list
 
     A run is what :class:`~lightning_skills.tracking.MLflowTracker` writes: a parent with the config as its parameters
     and ``summary.json`` as an artifact, and a nested run with the metrics of each phase. Others are left out. A row
-    holds what was logged at one step. The final evaluation holds if MLflow calls the run finished.
+    holds what was logged at one time and step. The final evaluation holds if MLflow calls the run finished.
 
     Args:
         experiments: Names of experiments.
@@ -101,19 +101,19 @@ def _runs_of(client: "MlflowClient", experiment: str) -> "list[Run]":
 
 
 def _rows(client: "MlflowClient", phases: "Sequence[Run]") -> list[Row]:
-    """What was logged, one row a step; as in ``metrics.csv``, every row has all columns."""
+    """What was logged, in the order in which it was; as in ``metrics.csv``, every row has all columns."""
     columns = ["phase", "env_frames", "updates", "wall_s"]
     blank = dict.fromkeys([*columns, *sorted({key for phase in phases for key in phase.data.metrics})], "")
     rows: list[Row] = []
     for phase in phases:
         counter = "updates" if OFFLINE in phase.data.metrics else "env_frames"
         head = {**blank, "phase": phase.data.tags[PHASE], "env_frames": "0"}
-        steps: dict[int, dict[str, str]] = {}
+        found: dict[tuple[int, int], dict[str, str]] = {}
         for key in phase.data.metrics:
             for point in client.get_metric_history(phase.info.run_id, key):
-                row = steps.setdefault(point.step, {**head, counter: str(point.step)})
-                row |= {key: _cell(key, point.value), "wall_s": repr(point.timestamp / 1000)}
-        rows += [steps[step] for step in sorted(steps)]
+                cells = {**head, counter: str(point.step), "wall_s": repr(point.timestamp / 1000)}
+                found.setdefault((point.timestamp, point.step), cells)[key] = _cell(key, point.value)
+        rows += [found[place] for place in sorted(found)]
     return rows
 
 

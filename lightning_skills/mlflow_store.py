@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from lightning_skills.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ RUNS_DIR = Path("runs")
 """Where the database is unless told otherwise, as for ``train.py``."""
 DATABASE = "sqlite:///"
 """What the tracking URI of a database file begins with."""
+ARTIFACTS = "mlartifacts"
+"""Beside it, the folder of the files that go with it."""
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -34,6 +38,28 @@ def locate(uri: str | None, runs_dir: Path) -> str:
 def database(uri: str) -> Path | None:
     """The file of a database; None if the URI is a server's."""
     return Path(uri.removeprefix(DATABASE)) if uri.startswith(DATABASE) else None
+
+
+def make_database(uri: str) -> None:
+    """Make the database of a URI unless it is there, once however many jobs of a sweep want it.
+
+    MLflow takes seconds for that, and does not know how to go on with half a one. So it is made beside its place.
+    """
+    file = database(uri)
+    if file is None or file.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_name(file.name + ".lock")):
+        if file.exists():
+            return
+        beside = file.with_name(file.name + ".tmp")
+        for left in file.parent.glob(f"{beside.name}*"):  # by a kill, its journal too
+            left.unlink()
+        store = SqlAlchemyStore(f"{DATABASE}{beside}", (file.parent / ARTIFACTS).as_uri())
+        store.engine.dispose()
+        beside.rename(file)
 
 
 def client(uri: str, give: str) -> "MlflowClient":
@@ -67,13 +93,18 @@ def reached(uri: str, hint: str) -> Iterator[None]:
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    import sqlalchemy.exc
-    from mlflow.exceptions import MlflowException
+    import mlflow  # noqa: F401 (it reads them)
 
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
-    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"MLflow cannot be used at {uri}: {hint} ({reason})") from None
+    except InputError:
+        raise
+    except Exception as error:  # of MLflow, a database, a driver that is not installed, a plug-in: each its own
+        raise InputError(f"MLflow cannot be used at {uri}: {hint} ({reason(error)})") from None
+
+
+def reason(error: Exception) -> str:
+    """What a store failed with, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -13,9 +13,10 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 
 from lightning_skills import models, summaries
 from lightning_skills.artefacts import Artefact
-from lightning_skills.checkpoint import Checkpoints, Interrupted
+from lightning_skills.checkpoint import Checkpoints
 from lightning_skills.closing import close
 from lightning_skills.config import Run, defining, flatten
+from lightning_skills.csv_file import FIRST_COLUMNS, METRICS, CsvFile
 from lightning_skills.data import trajectories
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
 from lightning_skills.data.collected import CollectedData
@@ -28,16 +29,18 @@ from lightning_skills.data.trajectories import Dataset
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
 from lightning_skills.evaluation.protocol import final
+from lightning_skills.mlflow_ledger import Ledger
+from lightning_skills.mlflow_writer import Status
 from lightning_skills.parts import Part, parts
 from lightning_skills.phases.base import PhaseContext, PhaseModule
 from lightning_skills.phases.meta_train import MetaTrainModule
 from lightning_skills.plugins import resolve
 from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
-from lightning_skills.rows import EPISODE_COLUMNS, Rows, tell
+from lightning_skills.rows import EPISODE_COLUMNS, Rows
 from lightning_skills.run_folder import check_folder, claim_folder, record_config
-from lightning_skills.signals import StopSignals, keep_from_signals
-from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check, unregistered
+from lightning_skills.signals import Interrupted, StopSignals, interruptible, keep_from_signals
+from lightning_skills.tracking import MLflowTracker, Model, check
 
 Built = tuple[PhaseModule, OfflineData | CollectedData]
 
@@ -97,7 +100,7 @@ class Pipeline:
             if self._ranks.zero:
                 print(f"finished already: {self._directory}")
                 record_config(self._run)
-                self._register_late()
+                self._settle_late()
             return
         with self._ranks.zero_first():
             if self._config.logging.mlflow and self._ranks.zero:
@@ -108,14 +111,14 @@ class Pipeline:
             # Bad input shows while the first part is built; only then is anything written.
             ready: Built | None = self._build(left[0], recorded)
             claim = claim_folder(self._run) if self._ranks.zero else nullcontext()
-        with claim:
+        with claim, interruptible():
             if self._ranks.zero:
                 print(f"writes to   {self._directory}", flush=True)
             tracker = self._open_tracker() if self._config.logging.mlflow and self._ranks.zero else None
             status: Status = "FAILED"
             try:
                 if tracker is not None:
-                    self._register_owed(tracker)
+                    self._hand_on_again(tracker)
                 if tracker is not None and recorded is not None:
                     tracker.log_dataset(recorded.dataset.path, recorded.dataset.digest)
                 for part in left:
@@ -140,39 +143,37 @@ class Pipeline:
             close(self._run, self.probe, tracker)
         module.artefact().save(self._artefact_path(part.name))
         if tracker is not None:
-            self._register(part, tracker)
+            self._hand_on(part, tracker)
 
-    def _register_late(self) -> None:
-        """Register the models that MLflow did not take while the run was training."""
-        if self._config.logging.mlflow and unregistered(self._directory):
+    def _settle_late(self) -> None:
+        """Send what MLflow did not take while the run was training."""
+        if self._config.logging.mlflow and Ledger(self._directory).owes():
             with claim_folder(self._run):
-                tracker = self._open_tracker()
-                self._register_owed(tracker)
+                tracker = self._open_tracker(finished=True)
+                self._hand_on_again(tracker)
                 tracker.close("FINISHED")
 
-    def _register_owed(self, tracker: MLflowTracker) -> None:
-        owed = unregistered(self._directory)
+    def _hand_on_again(self, tracker: MLflowTracker) -> None:
+        """Of parts that are finished; killed after its artefact was written, one may not have said so."""
         for part in self.parts:
-            if part.name in owed and self._finished(part):
-                # Killed after its artefact was written, it may not have sent all or been ended.
-                tell(tracker.phase(part.name), self._metrics(), part.name, part.phase.data != "offline")
-                self._register(part, tracker)
+            if tracker.owed(part.name) and self._finished(part):
+                self._hand_on(part, tracker)
 
-    def _metrics(self) -> CsvFile:
-        return CsvFile(self._directory / "metrics.csv", FIRST_COLUMNS)
+    def _hand_on(self, part: Part, tracker: MLflowTracker) -> None:
+        tracker.finished(part.name, self._model(part) if self._config.logging.register else None)
 
-    def _register(self, part: Part, tracker: MLflowTracker) -> None:
+    def _model(self, part: Part) -> Model:
         phase = part.phase
         # What a part has learned is the model of a run of its task alone.
         run = replace(self._run, config=replace(self._config, env=self._env_options(part.task)))
 
-        def write(folder: Path) -> None:  # from the run's own files, whenever the server takes it
+        def write(folder: Path) -> None:  # from the run's own files, whenever the store takes it
             own = Artefact.load(self._artefact_path(part.name), phase.yields)
             models.write(folder, run, {**self._needed(part), phase.name: own})
 
-        tracker.register(part.name, models.model_name(run, phase.name), write)
+        return models.model_name(run, phase.name), write
 
-    def _open_tracker(self) -> MLflowTracker:
+    def _open_tracker(self, finished: bool = False) -> MLflowTracker:
         run, config = self._run, self._config
         where = self._directory.relative_to(config.runs_dir)
         return MLflowTracker.open(
@@ -190,6 +191,7 @@ class Pipeline:
                 "world_size": str(self._ranks.size),
             },
             system_metrics=config.logging.system_metrics,
+            finished=finished,
         )
 
     def _env_options(self, task: str | None) -> Any:
@@ -298,7 +300,7 @@ class Pipeline:
         self, part: Part, module: PhaseModule, data: OfflineData | CollectedData, tracker: MLflowTracker | None
     ) -> None:
         options, online = self._config.logging, isinstance(data, CollectedData)
-        csv = self._metrics() if self._ranks.zero else None
+        csv = CsvFile(self._directory / METRICS, FIRST_COLUMNS) if self._ranks.zero else None
         episodes = CsvFile(self._directory / "episodes.csv", EPISODE_COLUMNS) if self._ranks.zero else None
         every = options.every_frames if online else options.every_updates
         rows = Rows(part.name, csv, every, data if isinstance(data, CollectedData) else None, episodes)
@@ -337,8 +339,6 @@ class Pipeline:
         checkpoint = checkpoints.restore()
         if checkpoint is not None and self._ranks.zero:
             print(f"resumes at  {checkpoint.parent}", flush=True)
-        if csv is not None and logger is not None:
-            tell(logger, csv, part.name, online)
         with stop:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if not module.updates:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lightning_skills.csv_file import METRICS
 from lightning_skills.errors import InputError
 from lightning_skills.files import DamagedError, advised, read_json, read_rows
 from lightning_skills.parts import phase_of
@@ -22,7 +23,7 @@ SUMMARY = "summary.json"
 AGAIN = "delete what the evaluated phase or part left in artefacts/, and the run's command does it again"
 COUNTERS = ("env_frames", "updates")
 """Columns that every row of metrics has."""
-OF_A_RUN = ("metrics.csv", "checkpoints", "lock")
+OF_A_RUN = (METRICS, "checkpoints", "lock")
 """What tells the folder of a run from others, where its config does not."""
 POINTS = 300
 """Points of a curve over several others, at most."""
@@ -224,7 +225,7 @@ def _read_run(folder: Path, given: bool) -> RecordedRun | None:
             if given or any((folder / name).exists() for name in OF_A_RUN):
                 raise
             return None
-    rows = _rows(folder / "metrics.csv", COUNTERS)
+    rows = _rows(folder / METRICS, COUNTERS)
     summary = read_summary(folder)
     final = summary if _is_final(summary, rows) else None
     return RecordedRun(str(folder), options, rows, final, _rows(folder / "episodes.csv", ("episode", "return")))

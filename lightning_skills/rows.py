@@ -6,40 +6,16 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
+from lightning_skills.csv_file import CsvFile
 from lightning_skills.data.collected import CollectedData
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import total
-from lightning_skills.tracking import FIRST_COLUMNS, CsvFile
-
-UPDATES = "updates"
-"""A column of ``metrics.csv``; also what the loggers of an online phase are told beside its metrics."""
 
 EPISODE_COLUMNS = ("phase", "episode", "env_frames", "return", "success")
 """Of ``episodes.csv``; episodes are counted from 0 in the order in which they ended."""
-
-
-def tell(logger: Logger, csv: CsvFile, phase: str, online: bool) -> None:
-    """Tell a phase's logger of all rows on disk, of which a run that was killed may not have sent the last.
-
-    Args:
-        logger: It drops what it has already.
-        csv: The run's metrics file.
-        phase: Whose rows.
-        online: Whether its steps are env frames.
-    """
-    told = 0
-    for row in csv.read():
-        if row.pop("phase") == phase:
-            env_frames, updates, _ = (row.pop(key) for key in FIRST_COLUMNS[1:])
-            metrics = {key: float(value) for key, value in row.items() if value}
-            if online and int(updates) != told:
-                told = int(updates)
-                metrics = {UPDATES: told, **metrics}
-            logger.log_metrics(metrics, step=int(env_frames if online else updates))
 
 
 class Rows(Callback):
@@ -68,7 +44,6 @@ class Rows(Callback):
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         self._stretch = 0
-        self._told = 0
         self._clock = (time.monotonic(), 0)
         self.latest: dict[str, float] = {}
 
@@ -118,17 +93,10 @@ class Rows(Callback):
         """Write a row of its own, such as an evaluation's."""
         if self._csv is None:
             return
-        head: dict[str, float | int | str] = {
-            "phase": self._phase,
-            "env_frames": module.env_frames,
-            UPDATES: module.updates,
-        }
-        self._csv.append(head | {"wall_s": time.time()} | metrics)
-        if self._data is not None and module.updates != self._told:  # offline, they are the step
-            metrics = {UPDATES: module.updates, **metrics}
-            self._told = module.updates
+        row = {"env_frames": module.env_frames, "updates": module.updates, "wall_s": time.time(), **metrics}
+        self._csv.append({"phase": self._phase, **row})
         for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=self._position(module))
+            logger.log_metrics(row, step=self._position(module))
 
     def _write_episodes(self) -> None:
         for env_frames, value, success in self._data.episodes.ended() if self._data is not None else ():

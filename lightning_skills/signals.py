@@ -1,10 +1,14 @@
-"""The stop signals, SIGINT and SIGTERM, while a phase trains: noted, so that it can write a checkpoint first."""
+"""What becomes of SIGINT and SIGTERM, which ask a run to stop.
+
+While a phase trains they are noted, so that it can write a checkpoint first; elsewhere they end the run at once.
+"""
 
 import os
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -12,11 +16,39 @@ from lightning.pytorch import Trainer
 
 from lightning_skills.ranks import own_rank
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP = (signal.SIGINT, signal.SIGTERM)
 SAME_SIGNAL_SECONDS = 1.0
 """Within these a signal counts once: ``timeout`` and launchers send it to a process and then to its whole group."""
 STDERR = 2
 STOPPING = "stopping: writing a checkpoint ... (a second signal stops at once, without one)"
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to stop. Like KeyboardInterrupt it is no error, which somebody might get over.
+
+    Args:
+        signum: The signal.
+        after: What has been done first, for the message.
+    """
+
+    def __init__(self, signum: int, after: str = "") -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}{after}")
+        self.signum = signum
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Stop signals raise :class:`Interrupted` meanwhile, at once, so that whoever must note the end of a run can."""
+    handlers = {signum: signal.signal(signum, _interrupt) for signum in STOP}
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+
+
+def _interrupt(signum: int, _: FrameType | None) -> None:
+    raise Interrupted(signum)
 
 
 class StopSignals:
@@ -34,7 +66,7 @@ class StopSignals:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._handlers = {signum: signal.signal(signum, self._note) for signum in STOP_SIGNALS}
+        self._handlers = {signum: signal.signal(signum, self._note) for signum in STOP}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

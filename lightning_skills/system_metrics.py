@@ -29,7 +29,8 @@ class SystemMetrics:
         """Values by name: CPU since the last call, the others now; in percent, megabytes and watts."""
         found: dict[str, float] = {}
         for monitor in self._monitors:
-            monitor.collect_metrics()
-            found |= {f"{PREFIX}{key}": value for key, value in monitor.aggregate_metrics().items()}
-            monitor.clear_metrics()
+            with suppress(Exception):  # a driver that fails while the run goes on
+                monitor.collect_metrics()
+                found |= {f"{PREFIX}{key}": value for key, value in monitor.aggregate_metrics().items()}
+                monitor.clear_metrics()
         return found

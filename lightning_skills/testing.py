@@ -31,7 +31,7 @@ from tensordict import TensorDict
 
 from lightning_skills import checkpoint, config, plugins, summaries, trained
 from lightning_skills.artefacts import Artefact
-from lightning_skills.checkpoint import Checkpoints, Interrupted, complete
+from lightning_skills.checkpoint import Checkpoints, complete
 from lightning_skills.command import train
 from lightning_skills.config import Run
 from lightning_skills.evaluation.protocol import final
@@ -40,6 +40,7 @@ from lightning_skills.parts import Part
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import Pipeline, execute
 from lightning_skills.plugins import TASKS
+from lightning_skills.signals import Interrupted
 
 WALL_CLOCK = ("wall_s", "time/")
 LOOPS = ("epoch", "global_step", "loops")

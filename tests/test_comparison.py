@@ -272,6 +272,18 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, capsys, words, named
     assert not (tmp_path / "report").exists()
 
 
+def test_smoke_runs_are_left_out_where_there_are_others(tmp_path, capsys):
+    for name in ("smoke", "default"):
+        for seed in (0, 1):
+            write_run(tmp_path, seed=seed, name=name, evaluations=[(100, 1.0, 0.0)], final=(7.0, 0.5))
+    assert cli.main(["report", str(tmp_path), f"out={tmp_path / 'out'}"]) == 0
+    assert capsys.readouterr().err == "left out: runs with debug=smoke, 2 of 4\n"
+    assert "/smoke/" not in (tmp_path / "out" / "table.csv").read_text()
+    alone = tmp_path / "spirl" / "maze-small20" / "smoke"
+    assert cli.main(["report", str(alone), f"out={tmp_path / 'out'}"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_runs_without_rows_do_not_keep_the_others_from_being_shown(tmp_path, capsys):
     write_run(tmp_path / "runs", "sac", task="other")
     write_run(tmp_path / "runs", "spirl", evaluations=[(100, 1.0, 0.0)])

@@ -42,7 +42,8 @@ def test_where_a_run_lives():
     digest = config.load([*SAMPLE, "method.policy.lr=1"]).config.name
     assert digest not in ("default", config.load([*SAMPLE, "method.policy.lr=2"]).config.name)
     assert digest == config.load([*SAMPLE, "method.policy.lr=1", "logging=csv", "seed=5"]).config.name
-    assert config.load([*SAMPLE, "debug=smoke"]).config.name == "smoke"
+    smoke = config.load([*SAMPLE, "debug=smoke"]).config
+    assert (smoke.name, smoke.logging.experiment, smoke.logging.register) == ("smoke", "lightning_skills_smoke", False)
 
 
 def test_an_artefact_from_elsewhere_is_named_by_its_phase():

@@ -7,8 +7,8 @@ import resource
 import pytest
 
 from lightning_skills import files
+from lightning_skills.csv_file import FIRST_COLUMNS, CsvFile
 from lightning_skills.errors import InputError
-from lightning_skills.tracking import FIRST_COLUMNS, CsvFile
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_a_run_is_the_same_from_its_folder_and_from_mlflow(tmp_path):
     words = ["method=spirl", "env=maze", "debug=smoke", "logging.progress=false", "name='1234e567'"]
     assert train([*words, f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"]) == 0
     (there,) = find_runs([tmp_path])
-    (here,) = find_mlflow_runs(["lightning_skills"], f"sqlite:///{tmp_path}/mlflow.db")
+    (here,) = find_mlflow_runs(["lightning_skills_smoke"], f"sqlite:///{tmp_path}/mlflow.db")
     assert here.options == there.options
     assert here.summary == there.summary
     assert here.online_phases == there.online_phases == ("rl",)
@@ -63,7 +63,7 @@ def test_a_run_is_the_same_from_its_folder_and_from_mlflow(tmp_path):
         np.testing.assert_array_equal(here.curve("rl", key), there.curve("rl", key))
     offline = [row["loss"] for row in there.rows if row["phase"] == "skills"]
     assert [row["loss"] for row in here.rows if row["phase"] == "skills"] == offline != []
-    with pytest.raises(InputError, match=r"1234e567/seed0 and mlflow:lightning_skills/\w+ have the same config"):
+    with pytest.raises(InputError, match=r"1234e567/seed0 and mlflow:lightning_skills_smoke/\w+ have the same config"):
         group_runs([there, here])
 
 
@@ -96,6 +96,21 @@ def test_counters_of_offline_and_online_phases(tmp_path, log, read):
     ]
     assert len({tuple(row) for row in run.rows}) == 1
     assert run.progress() == "rl, 1,200 of 4,000 env frames"
+
+
+def test_rows_at_one_step_and_of_a_phase_that_was_done_again(tmp_path, log, read):
+    """As in the folder, the later ones hold."""
+    folder = write_run(tmp_path)
+    rows = [(10, 1, 1, 5.0), (20, 2, 2, 4.0), (20, 3, 3, 3.0), (30, 4, 4, 2.0), (10, 1, 5, 9.0), (20, 2, 6, 8.0)]
+    text = "".join(f"rl,{frames},{updates},{at},{loss}\n" for frames, updates, at, loss in rows)
+    (folder / "metrics.csv").write_text(f"phase,env_frames,updates,wall_s,critic_loss\n{text}")
+    log(folder, status="KILLED")
+    (here,), (there,) = read(), find_runs([tmp_path])
+    assert [(row["env_frames"], row["updates"], row["critic_loss"]) for row in here.rows] == [
+        (str(frames), str(updates), str(loss)) for frames, updates, _, loss in rows
+    ]
+    np.testing.assert_array_equal(here.curve("rl", "critic_loss"), [[10, 20], [9, 8]])
+    np.testing.assert_array_equal(there.curve("rl", "critic_loss"), [[10, 20], [9, 8]])
 
 
 def test_a_run_in_its_offline_phase(tmp_path, log, read):

@@ -13,13 +13,15 @@ from lightning_skills import __main__ as main
 from lightning_skills import config, models
 from lightning_skills.artefacts import Artefact
 from lightning_skills.command import train
+from lightning_skills.mlflow_ledger import Ledger
 from lightning_skills.recorded import find_runs
 
 SKILLS, POLICY = "spirl-maze-small20-skills", "spirl-maze-small20-rl"
 
 
 def words(folder, *more):
-    return [*more, "env=maze", "debug=smoke", "logging.progress=false", f"runs_dir={folder}", f"data_dir={folder}/data"]
+    small = ["debug=smoke", "logging.register=true", "logging.progress=false"]
+    return [*more, "env=maze", *small, f"runs_dir={folder}", f"data_dir={folder}/data"]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def planted(folder, tmp_path):
         files = tmp_path / "planted"
         shutil.copytree(models.fetch(f"models:/{POLICY}/1", uri(folder)), files)
         change(files)
-        run = client.create_run(client.get_experiment_by_name("lightning_skills").experiment_id)
+        run = client.create_run(client.get_experiment_by_name("lightning_skills_smoke").experiment_id)
         client.log_artifacts(run.info.run_id, str(files), "model")
         source = f"{run.info.artifact_uri}/model"
         return f"models:/{POLICY}/{client.create_model_version(POLICY, source, run.info.run_id).version}"
@@ -67,7 +69,7 @@ class Trap:
 
 def test_a_model_is_plain_files_of_the_phases_run(folder):
     client = MlflowClient(uri(folder))
-    phases = json.loads((run_of(folder) / "mlflow.json").read_text())["phases"]
+    phases = Ledger(run_of(folder)).accounts[0].phases
     for name, phase, held in ((SKILLS, "skills", ["skills"]), (POLICY, "rl", ["rl", "skills"])):
         version = client.get_model_version(name, "1")
         assert version.run_id == phases[phase]
@@ -248,16 +250,17 @@ def test_a_store_that_takes_no_files_does_not_stop_training(tmp_path, capsys):
     said = capsys.readouterr()
     assert "MLflow at" in said.err
     assert "registered" not in said.out
-    assert "not registered: model sac-maze-small20-rl;" in said.err
+    assert "not in MLflow: " in said.err
+    assert "model rl; the same command tries again, of a finished run too" in said.err
     client = MlflowClient(uri(tmp_path))
     assert client.search_registered_models() == []
-    runs = client.search_runs([client.get_experiment_by_name("lightning_skills").experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name("lightning_skills_smoke").experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_model_that_was_not_registered_is_by_the_same_command(finished, tmp_path, capsys):
-    """Of a finished run too; once and not again."""
+def test_what_mlflow_did_not_take_is_sent_by_the_same_command(finished, tmp_path, capsys):
+    """Models, pictures and the summary; of a finished run too; once and not again."""
     told = words(tmp_path, "method=spirl")
     (tmp_path / "mlartifacts").write_text("in the way")
     assert train(told if finished else [*told, "phase=skills"]) == 0
@@ -271,7 +274,7 @@ def test_a_model_that_was_not_registered_is_by_the_same_command(finished, tmp_pa
     assert train(told) == 0
     assert "registered" not in capsys.readouterr().out
     client = MlflowClient(uri(tmp_path))
-    phases = json.loads((run_of(tmp_path) / "mlflow.json").read_text())["phases"]
+    phases = Ledger(run_of(tmp_path)).accounts[0].phases
     for name, phase in ((SKILLS, "skills"), (POLICY, "rl")):
         (version,) = client.search_model_versions(f"name = '{name}'")
         assert version.run_id == phases[phase]
@@ -279,8 +282,11 @@ def test_a_model_that_was_not_registered_is_by_the_same_command(finished, tmp_pa
     for phase, kind in (("rl", "policy"), ("skills", "skills")):
         ours = Artefact.load(run_of(tmp_path) / "artefacts" / phase, kind)
         assert all(tensor.equal(ours.tensors[key]) for key, tensor in Artefact.load(held / phase, kind).tensors.items())
-    runs = client.search_runs([client.get_experiment_by_name("lightning_skills").experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name("lightning_skills_smoke").experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
+    parent = Ledger(run_of(tmp_path)).accounts[0].parent
+    assert {item.path for item in client.list_artifacts(parent)} >= {"curves.png", "film.gif", "summary.json"}
+    assert client.get_run(parent).data.tags["resume_count"] == ("0" if finished else "1")
 
 
 def test_a_run_that_goes_on_registers_no_model_twice(tmp_path, capsys):

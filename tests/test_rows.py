@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lightning_skills.csv_file import FIRST_COLUMNS, CsvFile
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.errors import InputError
 from lightning_skills.phases.base import PhaseContext, PhaseModule
 from lightning_skills.rows import Rows
-from lightning_skills.tracking import FIRST_COLUMNS, CsvFile
 
 
 class Told(PhaseModule):

@@ -1,16 +1,19 @@
 """A whole run with MLflow on: what people find in the tracking store afterwards."""
 
 import csv
+import os
 import signal
 import sys
 
 import pytest
 from mlflow.tracking import MlflowClient
 
+from lightning_skills import pipeline
 from lightning_skills.command import train
+from lightning_skills.phase_logger import PhaseLogger
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.testing import Kill, run_forked
-from lightning_skills.tracking import MLflowTracker, PhaseLogger
+from lightning_skills.tracking import MLflowTracker
 
 
 def test_curves_pictures_and_summary_are_in_mlflow(tmp_path):
@@ -18,7 +21,7 @@ def test_curves_pictures_and_summary_are_in_mlflow(tmp_path):
     assert train([*words, f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"]) == 0
     folder = tmp_path / "spirl" / "maze-small20" / "smoke" / "seed0"
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    experiment = client.get_experiment_by_name("lightning_skills")
+    experiment = client.get_experiment_by_name("lightning_skills_smoke")
     runs = client.search_runs([experiment.experiment_id])
     parent = next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
     phases = {run.info.run_name.split("/")[-1]: run for run in runs if "mlflow.parentRunId" in run.data.tags}
@@ -31,6 +34,7 @@ def test_curves_pictures_and_summary_are_in_mlflow(tmp_path):
         "summary.json",
     }
     assert parent.data.params["method.rl.lr"] == "0.0003"
+    assert client.search_registered_models() == []  # a smoke run's are nobody's
     assert len(parent.inputs.dataset_inputs) == 1
     with (folder / "metrics.csv").open() as file:
         online = [row for row in csv.DictReader(file) if row["phase"] == "rl"]
@@ -56,7 +60,7 @@ def test_what_a_killed_run_had_not_sent_before_its_checkpoint_is_sent_when_it_go
     check_curves(tmp_path)
 
 
-@pytest.mark.parametrize("missed", ["_finish", "_register"], ids=("the last artefact", "the end of the tracking"))
+@pytest.mark.parametrize("missed", ["_finish", "_hand_on"], ids=("the last artefact", "the end of the tracking"))
 def test_a_run_killed_between_its_last_checkpoint_and(missed, tmp_path, monkeypatch):
     words = ["method=spirl", "env=maze", "debug=smoke", "logging.progress=false", "logging.every_updates=1"]
     words += [f"runs_dir={tmp_path}", f"data_dir={tmp_path / 'data'}", "checkpoint.every_minutes=0"]
@@ -71,12 +75,43 @@ def test_a_run_killed_between_its_last_checkpoint_and(missed, tmp_path, monkeypa
     check_curves(tmp_path)
 
 
+def test_a_signal_outside_of_a_phase_and_a_crash_are_told_apart(tmp_path, monkeypatch, capsys):
+    words = ["method=reward_weighted", "env=target", "debug=smoke", "logging.progress=false", f"runs_dir={tmp_path}"]
+
+    def recorded():
+        client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+        runs = client.search_runs([client.get_experiment_by_name("lightning_skills_smoke").experiment_id])
+        return {run.info.run_name.split("/")[-1]: run.info.status for run in runs}
+
+    def crash(*_):
+        raise RuntimeError("no pictures")
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(signum)
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "close", lambda *_, signum=signum: os.kill(os.getpid(), signum))
+            assert train(words) == 128 + signum
+        assert recorded() == {"seed0": "KILLED", "policy": "KILLED"}
+        assert signal.getsignal(signum) is handler
+        assert f"stopped by {signal.Signals(signum).name}; the same command goes on" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "close", crash)
+        with pytest.raises(RuntimeError, match="no pictures"):
+            train(words)
+    assert recorded() == {"seed0": "FAILED", "policy": "FAILED"}
+    seen = []
+    monkeypatch.setattr(pipeline, "close", lambda *_: seen.append(recorded()))
+    assert train(words) == 0
+    assert seen == [{"seed0": "RUNNING", "policy": "RUNNING"}]
+    assert recorded() == {"seed0": "FINISHED", "policy": "FINISHED"}
+
+
 def check_curves(runs_dir):
     """MLflow has every row of the only run, and all of its runs are finished."""
     with (runs_dir / "spirl" / "maze-small20" / "smoke" / "seed0" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     client = MlflowClient(f"sqlite:///{runs_dir}/mlflow.db")
-    found = client.search_runs([client.get_experiment_by_name("lightning_skills").experiment_id])
+    found = client.search_runs([client.get_experiment_by_name("lightning_skills_smoke").experiment_id])
     assert {run.info.status for run in found} == {"FINISHED"}
     runs = {run.info.run_name: run.info.run_id for run in found}
     for phase, counter, metric in (("skills", "updates", "loss"), ("rl", "env_frames", "critic_loss")):

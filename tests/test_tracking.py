@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -20,11 +19,14 @@ from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonito
 from mlflow.tracking import MlflowClient
 from torch.utils.data import DataLoader
 
-from lightning_skills import tracking
+from lightning_skills import phase_logger
+from lightning_skills.csv_file import FIRST_COLUMNS, CsvFile
 from lightning_skills.errors import InputError
 from lightning_skills.launch import free_port
+from lightning_skills.mlflow_ledger import Ledger
+from lightning_skills.mlflow_store import make_database
 from lightning_skills.system_metrics import SystemMetrics
-from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker
+from lightning_skills.tracking import MLflowTracker
 
 PARAMS = {"method": {"name": "spirl", "layers": [128, 128]}, "long": "x" * 5000, "seed": 0, "skills": None}
 HEAD = {"phase": "rl", "env_frames": 10, "updates": 1, "wall_s": 0.5}
@@ -33,138 +35,6 @@ HEAD = {"phase": "rl", "env_frames": 10, "updates": 1, "wall_s": 0.5}
 def read(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-class TestCsvFile:
-    def test_floats_read_back_exactly(self, tmp_path):
-        values = [0.1, math.pi * 1e-30, 1 / 3, -0.0, 1e308, 5e-324, float(np.float32(0.1)), math.inf]
-        metrics = CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS)
-        for value in values:
-            metrics.append({**HEAD, "loss": value})
-        metrics.append({**HEAD, "loss": np.float32(0.1)})
-        metrics.append({**HEAD, "loss": torch.tensor(0.1)})
-        metrics.append({**HEAD, "loss": math.nan})
-        found = [float(row["loss"]) for row in read(tmp_path / "metrics.csv")]
-        assert found[:-1] == [*values, np.float32(0.1), np.float32(0.1)]
-        assert math.isnan(found[-1])
-
-    def test_integers_stay_integers(self, tmp_path):
-        metrics = CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS)
-        metrics.append({**HEAD, "env_frames": np.int64(2**53 + 1)})
-        assert read(tmp_path / "metrics.csv")[0]["env_frames"] == str(2**53 + 1)
-
-    def test_first_columns_come_first_and_the_header_widens(self, tmp_path):
-        path = tmp_path / "run" / "metrics.csv"
-        metrics = CsvFile(path, FIRST_COLUMNS)
-        metrics.append({"loss": 1.0, **HEAD})
-        metrics.append({**HEAD, "phase": "r,l", "eval/return": 2.0})
-        metrics.append(HEAD)
-        assert path.read_text().splitlines() == [
-            "phase,env_frames,updates,wall_s,loss,eval/return",
-            "rl,10,1,0.5,1.0,",
-            '"r,l",10,1,0.5,,2.0',
-            "rl,10,1,0.5,,",
-        ]
-        assert metrics.rows == 3
-        assert [item.name for item in path.parent.iterdir()] == ["metrics.csv"]
-
-    def test_line_breaks_in_text_do_not_break_rows(self, tmp_path):
-        metrics = CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS)
-        metrics.append({**HEAD, "phase": "two\nlines"})
-        assert read(tmp_path / "metrics.csv")[0]["phase"] == "two lines"
-        assert CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS).rows == 1
-
-    def test_goes_on_where_it_was(self, tmp_path):
-        path = tmp_path / "metrics.csv"
-        CsvFile(path, FIRST_COLUMNS).append({**HEAD, "a": 1.0})
-        again = CsvFile(path, FIRST_COLUMNS)
-        assert again.rows == 1
-        again.append({**HEAD, "b": 2.0, "a": 3.0})
-        assert [(row["a"], row["b"]) for row in read(path)] == [("1.0", ""), ("3.0", "2.0")]
-
-    @pytest.mark.parametrize("half", ["rl,11", "rl,11,2,0.5,1.0"])
-    def test_half_a_last_line_is_dropped(self, tmp_path, half):
-        path = tmp_path / "metrics.csv"
-        CsvFile(path, FIRST_COLUMNS).append({**HEAD, "loss": 1.0})
-        whole = path.read_bytes()
-        path.write_bytes(whole + half.encode())
-        metrics = CsvFile(path, FIRST_COLUMNS)
-        assert path.read_bytes() == whole
-        assert metrics.rows == 1
-        metrics.append({**HEAD, "loss": 2.0})
-        assert [row["loss"] for row in read(path)] == ["1.0", "2.0"]
-
-    def test_half_a_header_is_dropped(self, tmp_path):
-        path = tmp_path / "metrics.csv"
-        path.write_text("phase,env_fr")
-        CsvFile(path, FIRST_COLUMNS).append(HEAD)
-        assert read(path) == [{"phase": "rl", "env_frames": "10", "updates": "1", "wall_s": "0.5"}]
-
-    def test_truncate(self, tmp_path, capsys):
-        path = tmp_path / "metrics.csv"
-        metrics = CsvFile(path, FIRST_COLUMNS)
-        for loss in range(5):
-            metrics.append({**HEAD, "loss": loss})
-        metrics.truncate(3, "rl")
-        metrics.append({**HEAD, "loss": 30})
-        assert [row["loss"] for row in read(path)] == ["0", "1", "2", "30"]
-        assert metrics.rows == CsvFile(path, FIRST_COLUMNS).rows == 4
-        metrics.truncate(4, "rl")
-        assert metrics.rows == 4
-        assert not capsys.readouterr().err
-        metrics.truncate(9, "rl")
-        assert metrics.rows == 4
-        assert "4 are left of 9" in capsys.readouterr().err
-        metrics.truncate(0, "rl")
-        assert read(path) == []
-        assert metrics.rows == 0
-
-    def test_rows_of_later_phases_stay(self, tmp_path):
-        metrics = CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS)
-        for phase, updates in (("skills", 1), ("skills", 2), ("skills", 3), ("rl", 1), ("rl", 2)):
-            metrics.append({**HEAD, "phase": phase, "updates": updates})
-        metrics.truncate(2, "skills")
-        left = [(row["phase"], row["updates"]) for row in read(tmp_path / "metrics.csv")]
-        assert left == [("skills", "1"), ("skills", "2"), ("rl", "1"), ("rl", "2")]
-        assert metrics.rows == CsvFile(tmp_path / "metrics.csv", FIRST_COLUMNS).rows == 4
-
-    def test_a_kill_while_the_header_widens_leaves_the_old_file(self, tmp_path, monkeypatch):
-        path = tmp_path / "metrics.csv"
-        metrics = CsvFile(path, FIRST_COLUMNS)
-        metrics.append(HEAD)
-        before = path.read_bytes()
-
-        def killed(*_):
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", killed)
-            with pytest.raises(KeyboardInterrupt):
-                metrics.append({**HEAD, "loss": 1.0})
-        assert path.read_bytes() == before
-        CsvFile(path, FIRST_COLUMNS).append({**HEAD, "loss": 2.0})
-        assert [row["loss"] for row in read(path)] == ["", "2.0"]
-
-    @pytest.mark.parametrize("columns", [1, 10_000])
-    def test_a_kill_leaves_whole_rows(self, tmp_path, columns):
-        """Killed while it appends rows and, with many columns, while it widens the header again and again."""
-        path = tmp_path / "metrics.csv"
-        child = os.fork()
-        if child == 0:
-            metrics = CsvFile(path, FIRST_COLUMNS)
-            for index in range(10**9):
-                metrics.append({**HEAD, "env_frames": index, f"metric{index % columns}": index / 7})
-        while not path.exists() or path.read_bytes().count(b"\n") < 40:
-            time.sleep(0.01)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        metrics = CsvFile(path, FIRST_COLUMNS)
-        rows = read(path)
-        assert metrics.rows == len(rows) > 20
-        for index, row in enumerate(rows):
-            assert row["env_frames"] == str(index)
-            assert float(row[f"metric{index % columns}"]) == index / 7
-            assert None not in row
 
 
 @pytest.fixture(scope="module")
@@ -220,9 +90,9 @@ def server(launched):
     return launched
 
 
-def start(runs_dir, name, uri=None, params=PARAMS, experiment="skills"):
+def start(runs_dir, name, uri=None, params=PARAMS, experiment="skills", **options):
     tags = {"method": "spirl", "env": "maze", "task": "easy", "seed": "0", "world_size": "1"}
-    return MLflowTracker.open(runs_dir / name, runs_dir, uri, experiment, name, params, tags)
+    return MLflowTracker.open(runs_dir / name, runs_dir, uri, experiment, name, params, tags, **options)
 
 
 class Recorded:
@@ -231,7 +101,7 @@ class Recorded:
     def __init__(self, runs_dir, name, uri=None):
         self.uri = uri or f"sqlite:///{runs_dir}/mlflow.db"
         self.client = MlflowClient(self.uri)
-        self.ids = json.loads((runs_dir / name / "mlflow.json").read_text())
+        self.ids = json.loads((runs_dir / name / "mlflow.json").read_text())[-1]
         self.parent = self.client.get_run(self.ids["parent"])
         experiment = self.parent.info.experiment_id
         query = f"tags.`mlflow.parentRunId` = '{self.ids['parent']}'"
@@ -269,8 +139,8 @@ def test_a_whole_run(runs_dir, uri, place, tmp_path):
     assert Recorded(runs_dir, name, uri).statuses() == {"parent": "RUNNING", "skills": "FINISHED", "rl": "RUNNING"}
     rl.log_metrics({"train/return": math.nan}, step=2_000)
     rl.log_metrics({"train/return": 0.1 + 0.2}, step=1_000)
-    (tmp_path / "curves.png").write_bytes(b"picture")
-    tracker.log_artifact(tmp_path / "curves.png")
+    (runs_dir / name / "curves.png").write_bytes(b"picture")
+    tracker.log_artifact(runs_dir / name / "curves.png")
     tracker.close("FINISHED")
 
     found = Recorded(runs_dir, name, uri)
@@ -319,7 +189,9 @@ def test_resume_opens_the_same_runs_and_repeats_no_point(runs_dir, uri, place):
     resumed.close("FINISHED")
 
     found = Recorded(runs_dir, name, uri)
-    assert found.ids == before.ids
+    assert (found.ids["parent"], found.ids["phases"]) == (before.ids["parent"], before.ids["phases"])
+    assert list(before.ids["owed"]) == ["status", "phase rl"]
+    assert found.ids["owed"] == {}
     assert found.statuses() == {"parent": "FINISHED", "skills": "FINISHED", "rl": "FINISHED"}
     assert found.points("rl", "return") == [(step, step) for step in range(15)]
     assert found.points("rl", "late") == [(step, 0.0) for step in range(8, 15)]
@@ -349,7 +221,7 @@ def test_outcome_and_running_again(runs_dir, status):
 def test_many_metrics_go_out_in_allowed_batches(runs_dir, monkeypatch):
     tracker = start(runs_dir, "many", params={f"option{index}": index for index in range(250)})
     rl = tracker.phase("rl")
-    client, sizes = tracker._server.client, []
+    client, sizes = tracker._store.client, []
     send = client.log_batch
     monkeypatch.setattr(client, "log_batch", lambda run, metrics=(): (sizes.append(len(metrics)), send(run, metrics)))
     for step in range(100):
@@ -462,8 +334,9 @@ class Training(LightningModule):
     def training_step(self, batch, index):
         if index == 10:
             self.event()
-        self.csv.append({**HEAD, "updates": index, "loss": 1 / (index + 1)})
-        self.logger.log_metrics({"loss": 1 / (index + 1)}, step=index)
+        row = {"env_frames": 0, "updates": index, "wall_s": time.time(), "loss": 1 / (index + 1)}
+        self.csv.append({"phase": "rl", **row})
+        self.logger.log_metrics(row, step=index)
         if index % 4 == 3:
             self.logger.save()
         return self.weight.sum() * 0.1
@@ -516,7 +389,7 @@ def away(*_, **__):
 def test_a_server_that_stays_away_is_not_asked_at_every_call(runs_dir, monkeypatch, capsys):
     tracker = start(runs_dir, "away")
     rl = tracker.phase("rl")
-    client, calls = tracker._server.client, []
+    client, calls = tracker._store.client, []
 
     def fail(*_, **__):
         calls.append(time.monotonic())
@@ -528,7 +401,7 @@ def test_a_server_that_stays_away_is_not_asked_at_every_call(runs_dir, monkeypat
             rl.log_metrics({"return": step}, step=step)
             rl.save()
         assert len(calls) == 1
-        tracker._server.forgive()
+        tracker._store.forgive()
         rl.save()
         assert len(calls) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -540,21 +413,25 @@ def write_model(folder):
     (folder / "weights").write_text("1 2 3")
 
 
+def owed(runs_dir, name):
+    return list(Ledger(runs_dir / name).accounts[-1].owed)
+
+
 def test_a_model_is_registered_when_the_server_is_back(tmp_path, server, capsys):
-    """Tried when its phase ends, when the next one ends and at the close; kept by the run of its own phase."""
+    """Tried when the next phase begins and at the close; kept by the run of its own phase."""
     tracker = start(tmp_path, "late-model", server.uri)
     tracker.phase("skills")
     server.stop()
     attempts = []
-    tracker.register("skills", "late", lambda folder: (attempts.append(folder), write_model(folder)))
+    tracker.finished("skills", ("late", lambda folder: (attempts.append(folder), write_model(folder))))
     tracker.phase("rl")
     tracker.phase("adapt")
-    assert tracking.unregistered(tmp_path / "late-model") == ["skills", "rl", "adapt"]
+    assert owed(tmp_path, "late-model") == ["status", "phase skills", "model skills", "phase rl", "phase adapt"]
     server.launch()
     server.wait()
-    tracker.register("adapt", "prompt", write_model)
+    tracker.finished("adapt", ("prompt", write_model))
     tracker.close("FINISHED")
-    assert len(attempts) == 3
+    assert owed(tmp_path, "late-model") == []
     assert not any(folder.exists() for folder in attempts)
     found = Recorded(tmp_path, "late-model", server.uri)
     assert found.statuses() == {"parent": "FINISHED", "skills": "FINISHED", "rl": "FINISHED", "adapt": "FINISHED"}
@@ -563,33 +440,167 @@ def test_a_model_is_registered_when_the_server_is_back(tmp_path, server, capsys)
         assert version.run_id == found.ids["phases"][phase]
         (file,) = found.client.list_artifacts(version.run_id, "model")
         assert file.path == "model/weights"
-    assert found.ids["models"] == {"skills": "models:/late/1", "rl": None, "adapt": "models:/prompt/1"}
+    assert found.ids["models"] == {"skills": "models:/late/1", "adapt": "models:/prompt/1"}
     said = capsys.readouterr()
     assert said.out.splitlines() == ["registered  models:/late/1", "registered  models:/prompt/1"]
-    assert "not registered" not in said.err
+    assert "not in MLflow" not in said.err
 
 
-def test_a_model_that_is_not_registered_is_named_at_the_close(tmp_path, server, capsys):
-    tracker = start(tmp_path, "no-model", server.uri)
+def row(updates, loss, at):
+    return {"env_frames": 0, "updates": updates, "wall_s": 1e9 + at, "loss": loss}
+
+
+def test_both_of_two_rows_at_one_step_arrive(runs_dir):
+    """The second of them was never sent by the run that was killed."""
+    file = CsvFile(runs_dir / "twice" / "metrics.csv", FIRST_COLUMNS)
+    for _ in range(2):
+        skills = start(runs_dir, "twice").phase("skills")
+        for values in [row(4, 1.0, 1), row(5, 2.0, 2)]:
+            if file.rows < 2:
+                file.append({"phase": "skills", **values})
+            skills.log_metrics(values)
+        skills.save()
+    file.append({"phase": "skills", **row(5, 0.5, 3)})
+    again = start(runs_dir, "twice")
+    again.phase("skills").save()
+    again.close("FINISHED")
+    found = Recorded(runs_dir, "twice")
+    history = found.client.get_metric_history(found.ids["phases"]["skills"], "loss")
+    assert [(point.step, point.value, point.timestamp) for point in history] == [
+        (4, 1.0, 1_000_000_001_000),
+        (5, 2.0, 1_000_000_002_000),
+        (5, 0.5, 1_000_000_003_000),
+    ]
+    assert found.phases["skills"].data.metrics["loss"] == 0.5
+
+
+def test_parameters_that_a_failure_cut_short_are_completed(runs_dir, monkeypatch, capsys):
+    params = {f"option{index}": index for index in range(130)}
+    send, calls = MlflowClient.log_batch, []
+
+    def fail_the_second(*values, **named):
+        calls.append(named)
+        if len(calls) == 2:
+            away()
+        send(*values, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", fail_the_second)
+        tracker = start(runs_dir, "params", params=params)
+    assert len(Recorded(runs_dir, "params").parent.data.params) == 100
+    assert len(capsys.readouterr().err.splitlines()) == 1
     tracker.phase("rl")
+    assert len(Recorded(runs_dir, "params").parent.data.params) == 130
+
+
+def test_a_store_is_known_again_after_another_one_was_used(runs_dir, server):
+    parents = []
+    for uri in (None, server.uri, None, server.uri):
+        tracker = start(runs_dir, "two-stores", uri)
+        tracker.phase("rl")
+        tracker.close("KILLED")
+        parents.append(tracker._account.parent)
+    assert parents[:2] == parents[2:]
+    assert parents[0] != parents[1]
+    for uri, account in zip((None, server.uri), Ledger(runs_dir / "two-stores").accounts, strict=True):
+        client = MlflowClient(uri or f"sqlite:///{runs_dir}/mlflow.db")
+        experiment = client.get_experiment_by_name("skills").experiment_id
+        (parent,) = client.search_runs([experiment], "tags.`mlflow.runName` = 'two-stores'")
+        assert (parent.info.run_id, parent.info.status) == (account.parent, "KILLED")
+        (phase,) = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{account.parent}'")
+        assert (phase.info.run_id, phase.data.tags["resume_count"]) == (account.phases["rl"], "1")
+
+
+def test_an_artifact_store_without_its_package_ends_no_run(runs_dir, capsys):
+    """Its error is an ImportError; rows and outcome are not held up by it."""
+    start(runs_dir, "s3").close("FINISHED")
+    MlflowClient(f"sqlite:///{runs_dir}/mlflow.db").create_experiment("s3", artifact_location="s3://nowhere/at/all")
+    tracker = start(runs_dir, "no-boto", experiment="s3")
+    (runs_dir / "no-boto" / "curves.png").write_bytes(b"picture")
+    tracker.phase("rl").log_metrics({"return": 1.0}, step=1)
+    tracker.finished("rl", ("no-boto", write_model))
+    tracker.log_artifact(runs_dir / "no-boto" / "curves.png")
+    tracker.close("FINISHED")
+    fails, left = capsys.readouterr().err.splitlines()
+    assert "ModuleNotFoundError: No module named 'boto3'" in fails
+    assert left == "not in MLflow: model rl, file curves.png; the same command tries again, of a finished run too"
+    found = Recorded(runs_dir, "no-boto")
+    assert found.statuses() == {"parent": "FINISHED", "rl": "FINISHED"}
+    assert found.points("rl", "return") == [(1, 1.0)]
+
+
+def test_a_database_of_which_no_driver_is_installed_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="MLflow cannot be used at mssql") as caught:
+        start(tmp_path, "run", "mssql+pymssql://host/name")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_kill_before_a_version_was_noted_makes_no_second_one(runs_dir):
+    for kill in (True, False, True, False):
+        tracker = start(runs_dir, "noted")
+        tracker.phase("rl")
+        tracker.finished("rl", ("noted", write_model))
+        if kill:
+            known = tracker._account.models.get("rl")
+            tracker._store.register(tracker._account.phases["rl"], "noted", write_model, known)
+        else:
+            tracker.close("FINISHED")
+    # The phase was trained twice.
+    versions = MlflowClient(f"sqlite:///{runs_dir}/mlflow.db").search_model_versions("name = 'noted'")
+    assert sorted(int(version.version) for version in versions) == [1, 2]
+    assert Recorded(runs_dir, "noted").ids["models"] == {"rl": "models:/noted/2"}
+
+
+def test_a_kill_while_the_database_is_made_leaves_none(tmp_path):
+    file = tmp_path / "mlflow.db"
+    child = os.fork()
+    if child == 0:
+        make_database(f"sqlite:///{file}")
+        os._exit(0)
+    while not any(made.stat().st_size for made in tmp_path.glob("mlflow.db.tmp")):
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert not file.exists()
+
+
+def test_a_finished_run_is_completed_when_the_server_is_back(tmp_path, server, capsys):
+    folder = tmp_path / "completed"
+    file = CsvFile(folder / "metrics.csv", FIRST_COLUMNS)
+    tracker = start(tmp_path, "completed", server.uri)
+    skills = tracker.phase("skills")
     server.stop()
-    tracker.register("rl", "policy-of-mine", write_model)
+    tracker.log_dataset(Path("/data/maze.h5"), "ab" * 32)
+    for updates in range(3):
+        file.append({"phase": "skills", **row(updates, 1.0, updates)})
+        skills.log_metrics(row(updates, 1.0, updates))
+    tracker.finished("skills", ("completed", write_model))
+    (folder / "summary.json").write_text("{}")
+    tracker.log_artifact(folder / "summary.json")
     capsys.readouterr()
     tracker.close("FINISHED")
     said = capsys.readouterr()
+    debts = "dataset, phase skills, model skills, file summary.json, status"
     assert said.out == ""
-    lines = [line for line in said.err.splitlines() if "not registered" in line]
-    assert lines == ["not registered: model policy-of-mine; the same command tries again, of a finished run too"]
-    assert "Traceback" not in said.err
+    assert f"not in MLflow: {debts}; the same command tries again, of a finished run too" in said.err
+    assert len(said.err.splitlines()) == 2
     server.launch()
     server.wait()
-    again = start(tmp_path, "no-model", server.uri)
-    assert tracking.unregistered(tmp_path / "no-model") == ["rl"]
-    again.register("rl", "policy-of-mine", write_model)
+    ended = Ledger(folder).accounts[0].owed["status"][1]
+    again = start(tmp_path, "completed", server.uri, finished=True)
+    again.finished("skills", ("completed", write_model))
     again.close("FINISHED")
-    assert tracking.unregistered(tmp_path / "no-model") == []
-    (version,) = Recorded(tmp_path, "no-model", server.uri).client.search_model_versions("name = 'policy-of-mine'")
-    assert version.run_id == Recorded(tmp_path, "no-model", server.uri).ids["phases"]["rl"]
+    assert not Ledger(folder).owes()
+    found = Recorded(tmp_path, "completed", server.uri)
+    assert found.statuses() == {"parent": "FINISHED", "skills": "FINISHED"}
+    assert found.points("skills", "loss") == [(0, 1.0), (1, 1.0), (2, 1.0)]
+    assert [item.path for item in found.client.list_artifacts(found.ids["parent"])] == ["summary.json"]
+    assert len(found.parent.inputs.dataset_inputs) == 1
+    (version,) = found.client.search_model_versions("name = 'completed'")
+    assert version.run_id == found.ids["phases"]["skills"]
+    assert found.parent.data.tags["resume_count"] == "0"
+    assert found.parent.info.end_time == ended
 
 
 class TestSystemMetrics:
@@ -618,9 +629,9 @@ class TestSystemMetrics:
     def test_they_are_kept_while_the_server_is_away(self, runs_dir, monkeypatch, capsys):
         tracker = self.log(runs_dir, "system-away", [1])
         with monkeypatch.context() as patch:
-            patch.setattr(tracker._server.client, "log_batch", away)
+            patch.setattr(tracker._store.client, "log_batch", away)
             for step in (2, 3):
-                tracker._phase.log_metrics({"return": 1.0}, step=step)
+                tracker._loggers["rl"].log_metrics({"return": 1.0}, step=step)
         assert len(capsys.readouterr().err.splitlines()) == 1
         tracker.close("FINISHED")
         points = Recorded(runs_dir, "system-away").points("rl", "system/cpu_utilization_percentage")
@@ -628,9 +639,9 @@ class TestSystemMetrics:
 
     def test_they_are_measured_as_seldom_as_metrics_are_sent(self, runs_dir):
         tracker = self.log(runs_dir, "system-seldom", [1])
-        tracker._phase._due = time.monotonic() + 100
+        tracker._loggers["rl"]._due = time.monotonic() + 100
         for step in range(2, 50):
-            tracker._phase.log_metrics({"return": 1.0}, step=step)
+            tracker._loggers["rl"].log_metrics({"return": 1.0}, step=step)
         tracker.close("FINISHED")
         assert len(Recorded(runs_dir, "system-seldom").points("rl", "return")) == 49
         assert len(Recorded(runs_dir, "system-seldom").points("rl", "system/cpu_utilization_percentage")) == 1
@@ -656,7 +667,7 @@ class TestSystemMetrics:
 
 
 def test_the_buffer_is_bounded(runs_dir, monkeypatch):
-    monkeypatch.setattr(tracking, "BUFFERED_METRICS", 5)
+    monkeypatch.setattr(phase_logger, "BUFFERED_METRICS", 5)
     tracker = start(runs_dir, "bounded")
     rl = tracker.phase("rl")
     for step in range(9):
@@ -668,7 +679,7 @@ def test_the_buffer_is_bounded(runs_dir, monkeypatch):
 def test_lightning_reaches_no_server_for_names_and_folders(runs_dir, tmp_path):
     tracker = start(runs_dir, "lightning")
     train(tracker, tmp_path / "metrics.csv", lambda: None)
-    logger = tracker._phase
+    logger = tracker._loggers["rl"]
     assert (logger.name, logger.save_dir) == ("rl", str(runs_dir / "lightning"))
     assert logger.version == Recorded(runs_dir, "lightning").ids["phases"]["rl"]
     assert Recorded(runs_dir, "lightning").statuses()["rl"] == "RUNNING"  # the outcome is not Lightning's to set

@@ -9,11 +9,11 @@ import torch
 from torch import distributed
 
 from lightning_skills import ranks
+from lightning_skills.csv_file import CsvFile
 from lightning_skills.data.episodes import Episodes
 from lightning_skills.launch import free_port
 from lightning_skills.rows import EPISODE_COLUMNS, Rows
 from lightning_skills.testing import FORKS
-from lightning_skills.tracking import CsvFile
 
 
 def add(episodes, *transitions):
