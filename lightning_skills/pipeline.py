@@ -35,9 +35,9 @@ from lightning_skills.plugins import resolve
 from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
 from lightning_skills.rows import EPISODE_COLUMNS, Rows, tell
-from lightning_skills.run_folder import check_folder, claim_folder
+from lightning_skills.run_folder import check_folder, claim_folder, has_artefact, said_finished, unregistered
 from lightning_skills.signals import StopSignals, keep_from_signals
-from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check, unregistered
+from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker, Status, check
 
 Built = tuple[PhaseModule, OfflineData | CollectedData]
 
@@ -95,7 +95,7 @@ class Pipeline:
         left = [part for part in chosen if not self._finished(part) and part.phase.name not in self._config.sources]
         if not left:
             if self._ranks.zero:
-                print(f"finished already: {self._directory}")
+                print(said_finished(self._run))
                 self._register_late()
             return
         with self._ranks.zero_first():
@@ -222,7 +222,7 @@ class Pipeline:
         return self._directory / "artefacts" / part
 
     def _finished(self, part: Part) -> bool:
-        return (self._artefact_path(part.name) / "artefact.json").exists()
+        return has_artefact(self._run, part.name)
 
     def _needed(self, part: Part) -> dict[str, Artefact]:
         artefacts = {}

@@ -29,6 +29,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_skills.config import flatten
 from lightning_skills.errors import InputError
 from lightning_skills.mlflow_store import database, locate, reached
+from lightning_skills.run_folder import MLFLOW_FILE, read_ids
 from lightning_skills.system_metrics import SystemMetrics
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ BUFFERED_METRICS = 100_000
 """Values kept while the server is away; the oldest go first, and all of them are in the CSV."""
 LONGEST_PAUSE = 300.0
 """Seconds between two attempts to reach a server that is away."""
-MLFLOW_FILE = "mlflow.json"
-"""In a run's folder: the ids of its MLflow runs, and each phase's model, null until it is registered."""
 MODEL = "model"
 """Folder among a run's artifacts."""
 PACKAGES = ("torch", "torchrl", "lightning", "mujoco")
@@ -248,7 +247,7 @@ class MLflowTracker:
             print(f"not registered: model {name}; the same command tries again, of a finished run too", file=sys.stderr)
 
     def _open_parent(self, run_name: str, params: Mapping[str, Any]) -> None:
-        known = _read_ids(self._file)
+        known = read_ids(self._file)
         run = self._server.open_run(known["parent"], run_name, self._tags)
         self._run_id = run.info.run_id
         # Runs that were deleted, or are on another server, are begun anew with all their phases.
@@ -290,25 +289,6 @@ class MLflowTracker:
     def _save_ids(self) -> None:
         ids = {"parent": self._run_id, "phases": self._phase_ids, "models": self._models}
         _replace(self._file, json.dumps(ids, indent=2).encode())
-
-
-def unregistered(run_dir: Path) -> list[str]:
-    """The phases of a run that were tracked, and whose model MLflow has not got.
-
-    Raises:
-        InputError: if ``mlflow.json`` is damaged.
-    """
-    return [phase for phase, model in _read_ids(run_dir / MLFLOW_FILE)["models"].items() if model is None]
-
-
-def _read_ids(file: Path) -> dict[str, Any]:
-    if not file.exists():
-        return {"parent": None, "phases": {}, "models": {}}
-    try:
-        ids = json.loads(file.read_text())
-        return {"parent": ids["parent"], "phases": dict(ids["phases"]), "models": dict(ids.get("models", {}))}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{file} is damaged; delete it to track this run anew") from None
 
 
 class PhaseLogger(MLFlowLogger):

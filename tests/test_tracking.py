@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from lightning_skills import tracking
 from lightning_skills.errors import InputError
 from lightning_skills.launch import free_port
+from lightning_skills.run_folder import unregistered
 from lightning_skills.system_metrics import SystemMetrics
 from lightning_skills.tracking import FIRST_COLUMNS, CsvFile, MLflowTracker
 
@@ -539,7 +540,7 @@ def test_a_model_is_registered_when_the_server_is_back(tmp_path, server, capsys)
     tracker.register("skills", "late", lambda folder: (attempts.append(folder), write_model(folder)))
     tracker.phase("rl")
     tracker.phase("adapt")
-    assert tracking.unregistered(tmp_path / "late-model") == ["skills", "rl", "adapt"]
+    assert unregistered(tmp_path / "late-model") == ["skills", "rl", "adapt"]
     server.launch()
     server.wait()
     tracker.register("adapt", "prompt", write_model)
@@ -574,10 +575,10 @@ def test_a_model_that_is_not_registered_is_named_at_the_close(tmp_path, server, 
     server.launch()
     server.wait()
     again = start(tmp_path, "no-model", server.uri)
-    assert tracking.unregistered(tmp_path / "no-model") == ["rl"]
+    assert unregistered(tmp_path / "no-model") == ["rl"]
     again.register("rl", "policy-of-mine", write_model)
     again.close("FINISHED")
-    assert tracking.unregistered(tmp_path / "no-model") == []
+    assert unregistered(tmp_path / "no-model") == []
     (version,) = Recorded(tmp_path, "no-model", server.uri).client.search_model_versions("name = 'policy-of-mine'")
     assert version.run_id == Recorded(tmp_path, "no-model", server.uri).ids["phases"]["rl"]
 
