@@ -115,6 +115,11 @@ def _train(words: Sequence[str]) -> int:
 
         print(OmegaConf.to_yaml(OmegaConf.create(run.resolved())))
         return 0
+    from lightning_skills.run_folder import is_finished, said_finished
+
+    if not one_of_several() and is_finished(run):  # said before the imports that training takes
+        print(said_finished(run))
+        return 0
     if run.config.trainer.devices > 1 and not one_of_several():
         return run_ranks(words, run.config.trainer.devices)
     from lightning_skills.quiet import quiet

@@ -38,7 +38,7 @@ from lightning_skills.plugins import resolve
 from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
 from lightning_skills.rows import EPISODE_COLUMNS, Rows
-from lightning_skills.run_folder import check_folder, claim_folder, record_config
+from lightning_skills.run_folder import check_folder, claim_folder, has_artefact, record_config, said_finished
 from lightning_skills.signals import Interrupted, StopSignals, interruptible, keep_from_signals
 from lightning_skills.tracking import MLflowTracker, Model, check
 
@@ -98,7 +98,7 @@ class Pipeline:
         left = [part for part in chosen if not self._finished(part) and part.phase.name not in self._config.sources]
         if not left:
             if self._ranks.zero:
-                print(f"finished already: {self._directory}")
+                print(said_finished(self._run))
                 record_config(self._run)
                 self._settle_late()
             return
@@ -225,7 +225,7 @@ class Pipeline:
         return self._directory / "artefacts" / part
 
     def _finished(self, part: Part) -> bool:
-        return (self._artefact_path(part.name) / "artefact.json").exists()
+        return has_artefact(self._run, part.name)
 
     def _needed(self, part: Part) -> dict[str, Artefact]:
         artefacts = {}

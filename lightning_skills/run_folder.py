@@ -1,4 +1,7 @@
-"""The folder of a run: whose it is, and that one process at a time trains there."""
+"""The folder of a run: whose it is, whether it is finished, and that one process at a time trains there.
+
+Importable without torch.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +12,8 @@ from filelock import FileLock, Timeout
 from lightning_skills.config import Run, defining, differences, read_tree, write_tree
 from lightning_skills.errors import InputError
 from lightning_skills.files import advised, in_short, read_json
+from lightning_skills.mlflow_ledger import Ledger
+from lightning_skills.parts import in_parts
 
 CONFIG = "config.yaml"
 OWNERS = "checkpoints/**/updates_*/owner.json"
@@ -48,6 +53,36 @@ def record_config(run: Run) -> None:
     """
     if not (run.directory / CONFIG).exists():
         write_tree(run.directory / CONFIG, run)
+
+
+def has_artefact(run: Run, part: str) -> bool:
+    """Whether a phase or part is finished."""
+    return (run.directory / "artefacts" / part / "artefact.json").exists()
+
+
+def said_finished(run: Run) -> str:
+    """What a command says that finds nothing left to do."""
+    return f"finished already: {run.directory}"
+
+
+def is_finished(run: Run) -> bool:
+    """Whether nothing is left to do, if the folder alone tells; what the parts of a phase are, only its env knows.
+
+    Raises:
+        InputError: if it belongs to another config, or ``mlflow.json`` is damaged.
+    """
+    config = run.config
+    phases = [
+        phase for phase in run.method.phases if config.phase in (None, phase.name) and phase.name not in config.sources
+    ]
+    if not all(has_artefact(run, phase.name) and not in_parts(phase, run.env, config.env.task) for phase in phases):
+        return False
+    if any(source.startswith("models:/") for source in config.sources.values()):
+        return False  # the config has their numbers, which MLflow knows
+    if not (run.directory / CONFIG).exists():
+        return False  # it is to be written again
+    check_folder(run)
+    return not (config.logging.mlflow and Ledger(run.directory).owes())
 
 
 def claim_folder(run: Run) -> FileLock:

@@ -135,6 +135,9 @@ def test_a_run_leaves_what_it_promises_and_is_not_run_twice(tmp_path, capsys):
     assert train(words) == 0
     assert "finished already" in capsys.readouterr().out
     assert (folder / "metrics.csv").read_bytes() == before
+    code = f"import sys; from lightning_skills.command import train; print(train({words!r}), 'torch' in sys.modules)"
+    again = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert again.stdout == f"finished already: {folder}\n0 False\n"
 
 
 def test_a_diverged_run_is_an_error_and_no_artefact(tmp_path, capsys):
