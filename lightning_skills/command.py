@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lightning_skills.errors import InputError, LostRankError
 from lightning_skills.launch import BAD_INPUT, STOPPED, one_of_several, program, run_job, run_ranks
+from lightning_skills.parent import stop_with_parent
 
 if TYPE_CHECKING:
     from lightning_skills.config import Run
@@ -44,6 +45,7 @@ FULL_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 
 def train(words: Sequence[str] | None = None) -> int:
     """The command line of ``train.py``; returns the exit status."""
+    stop_with_parent()
     words = list(sys.argv[1:] if words is None else words)
     if "--help" in words or "-h" in words:
         print(HELP)

@@ -1,11 +1,14 @@
 """Work that is done in pieces by several processes and comes back in order."""
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
+
+from lightning_skills.parent import stop_with
 
 Piece = TypeVar("Piece")
 
@@ -19,7 +22,8 @@ def in_order(make: Callable[[int], Piece], workers: int) -> Iterator[Piece]:
     """
     if workers == 1:
         yield from map(make, itertools.count())
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    # A worker that waits for work would wait for ever once this process was killed.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=stop_with, initargs=(os.getpid(),))
     try:
         waiting: deque[Future[Piece]] = deque()
         for index in itertools.count():
