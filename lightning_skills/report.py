@@ -111,7 +111,7 @@ def learning_curves(metrics_csv: Path, out: Path) -> None:
                 _draw_panel(axes, panel)
             for axes in grid[len(drawn) :]:
                 axes.set_axis_off()
-        figure.savefig(out)
+        save_png(figure, out)
 
 
 def make_folder(out: Path) -> Path:
@@ -156,7 +156,7 @@ def trajectory_panels(env: BatchEnv, snapshots: Sequence[tuple[str, Sequence[np.
             axes.set_title(title)
         for axes in grid[len(snapshots) :]:
             axes.set_axis_off()
-        figure.savefig(out)
+        save_png(figure, out)
     return True
 
 
@@ -243,6 +243,13 @@ def new_figure(width: float, height: float, out: Path) -> Iterator["Figure"]:
     out.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
         yield Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def save_png(figure: "Figure", out: Path) -> None:
+    """What ``figure.savefig`` writes, which draws all of it twice, and not once as here: a third of its time."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).print_png(out)
 
 
 def _phase_panels(rows: Sequence[Row]) -> list[Panel]:

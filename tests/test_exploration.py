@@ -115,7 +115,7 @@ def test_priors_act_with_other_options_than_they_were_trained_with(runs, tmp_pat
     assert main.main(["explore", *words, "env.horizon=40"]) == 0
     rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
     assert [row["env frames"] for row in rows] == ["80", "80"]  # two episodes; of 60 steps there would be one
-    unbounded = changed(run, online_phase(run), run.directory, ["method.rl.bound=null"])
+    unbounded = changed(run, online_phase(run), "run", run.directory, ["method.rl.bound=null"])
     (bounded, *_), (free, *_) = explore(run, 60), explore(unbounded, 60)
     assert not np.array_equal(bounded.rollouts.trajectories[0], free.rollouts.trajectories[0])
     capsys.readouterr()

@@ -101,6 +101,17 @@ def test_values_that_are_not_finite_are_left_out(tmp_path):
         report.learning_curves(path, tmp_path / "curves.png")
 
 
+def test_a_picture_that_is_drawn_once_is_the_same(tmp_path):
+    for draw in (report.save_png, lambda figure, out: figure.savefig(out)):
+        with report.new_figure(4, 3, tmp_path / "a.png") as figure:
+            for axes in figure.subplots(1, 2):
+                axes.plot([1e6, 2e6], label="a")
+                axes.legend()
+            draw(figure, tmp_path / f"{draw.__name__}.png")
+    first, second = (path.read_bytes() for path in tmp_path.iterdir())
+    assert first == second
+
+
 def test_learning_curves(metrics, tmp_path):
     out = tmp_path / "new" / "curves.png"
     report.learning_curves(metrics, out)
