@@ -59,7 +59,9 @@ class Server:
         command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        # Ten processes that wait for jobs of MLflow's own, which no test has.
+        options = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment = {**os.environ, **options}
         self.process = subprocess.Popen(command, start_new_session=True, env=environment, cwd=self.folder, **quiet)
 
     def wait(self):
