@@ -29,7 +29,7 @@ from lightning_skills.data.collected import CollectedData
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.interim import InterimEvaluation
-from lightning_skills.files import advised, flush, in_short, read_json, reading
+from lightning_skills.files import advised, flush, flush_one, in_short, read_json, reading
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import highest, own_rank
 from lightning_skills.rows import Rows
@@ -221,7 +221,7 @@ class Checkpoints(Callback):
                 (beside / COMPLETE).touch()
                 flush(beside)
                 beside.rename(target)
-                flush(self._folder)
+                flush_one(self._folder)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(beside, ignore_errors=True)
             reason = in_short(error)

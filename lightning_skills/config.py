@@ -197,14 +197,14 @@ def read_tree(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8")
         if not text.endswith("\n"):
             raise ValueError("its end is missing")
-        if "${" in text:  # what a run writes is resolved; OmegaConf would put in environment variables
-            raise ValueError("it holds an interpolation, ${...}")
         try:
             tree = plain(OmegaConf.create(text))
         except OmegaConfBaseException as error:
             raise ValueError(_first_line(error)) from None
         if not isinstance(tree, dict):
             raise TypeError("it holds no options")
+        if "${" in repr(tree):  # what a run writes is resolved; OmegaConf would put in environment variables
+            raise ValueError("it holds an interpolation, ${...}")
     return tree
 
 

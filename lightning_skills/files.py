@@ -1,10 +1,11 @@
 """Files of a run: written whole, or not at all; read so that what is damaged is one line.
 
-A file is written beside its place, forced to disk and renamed, so that a kill, a full disk or a power cut leaves the
-old one or the new.
+What is written is written beside its place, forced to disk and renamed, so that a kill, a full disk or a power cut
+leaves the old file or the new one. Of a folder that takes the place of another, the old one is gone first.
 """
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -35,6 +36,8 @@ DAMAGED = (
     YAMLError,
 )
 """What reading a file that is not as it was written may raise."""
+NOT_OF_THE_FILE = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What keeps a file that may be whole from being read."""
 TEXT_COLUMN = "phase"
 """The only column of a table whose cells are not numbers."""
 
@@ -48,13 +51,15 @@ def reading(file: object) -> Iterator[None]:
     """What goes wrong inside, where a file is read, is said of that file.
 
     Raises:
-        DamagedError: names the file.
+        DamagedError: names the file; another InputError if there is no right or no room to read it.
     """
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
         raise DamagedError(f"{file} is missing") from None
     except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno in NOT_OF_THE_FILE:
+            raise InputError(f"cannot read {file}: {in_short(error)}") from None
         raise DamagedError(f"{file} is damaged ({in_short(error)})") from None
 
 
@@ -103,8 +108,8 @@ def whole(path: Path) -> Iterator[Path]:
             if path.is_dir():
                 shutil.rmtree(path)
             beside.replace(path)
-            _flush(path.parent)
-        except Exception:
+            flush_one(path.parent)
+        except BaseException:
             _remove(beside)
             raise
 
@@ -123,10 +128,11 @@ def flush(path: Path) -> None:
     """Force a file, or a folder with all that is in it, to disk; what is linked from elsewhere is there."""
     for each in [path, *path.rglob("*")]:
         if not (each.is_file() and each.stat().st_nlink > 1):
-            _flush(each)
+            flush_one(each)
 
 
-def _flush(path: Path) -> None:
+def flush_one(path: Path) -> None:
+    """Force a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -114,10 +114,12 @@ class Pipeline:
         with claim, interruptible():
             if self._ranks.zero:
                 print(f"writes to   {self._directory}", flush=True)
-            tracker = self._open_tracker() if self._config.logging.mlflow and self._ranks.zero else None
+            tracker: MLflowTracker | None = None
             status: Status = "FAILED"
             try:
-                if tracker is not None:
+                if self._config.logging.mlflow and self._ranks.zero:
+                    tracker = self._open_tracker()
+                    tracker.settle()
                     self._hand_on_again(tracker)
                 if tracker is not None and recorded is not None:
                     tracker.log_dataset(recorded.dataset.path, recorded.dataset.digest)
@@ -128,13 +130,14 @@ class Pipeline:
                     if self._ranks.zero:
                         self._finish(part, module, tracker, last=part is left[-1])
                     meet()
-                status = "FINISHED"
             except Interrupted:
                 status = "KILLED"
                 raise
             finally:
                 if tracker is not None:
-                    tracker.close(status)
+                    # The signal may have come when all was done, and the same command finds nothing left to do.
+                    self._hand_on_again(tracker)
+                    tracker.close("FINISHED" if all(map(self._finished, left)) else status)
 
     def _finish(self, part: Part, module: PhaseModule, tracker: MLflowTracker | None, last: bool) -> None:
         if part.phase.acts:

@@ -195,3 +195,8 @@ class AveragedInStep(DDPStrategy):
     def barrier(self, *_: Any, **__: Any) -> None:
         """Wait until all ranks are here."""
         meet()
+
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        """What one rank has, on all of them."""
+        with _together():
+            return super().broadcast(obj, src)

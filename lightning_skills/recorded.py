@@ -200,18 +200,20 @@ def _runs_below(place: Path, skip: Skip) -> list[RecordedRun]:
         if "config.yaml" not in files:
             continue
         with skip():
-            run = _read_run(Path(folder), given=Path(folder) == place)
+            run = _read_run(Path(folder))
             if run is not None:
                 runs.append(run)
                 below.clear()  # checkpoints may be many
             continue
         skipped = True
     if not runs and not skipped:
+        if (place / "config.yaml").exists():
+            _read_run(place, given=True)  # says what is wrong with it
         raise InputError(f"no run at {place} or below it; a run's folder holds a config.yaml")
     return runs
 
 
-def _read_run(folder: Path, given: bool) -> RecordedRun | None:
+def _read_run(folder: Path, given: bool = False) -> RecordedRun | None:
     """The run in a folder; None if its config.yaml is something else's, unless the user has given that very folder."""
     from lightning_skills.config import WHOLE_COPY, flatten, read_tree
 

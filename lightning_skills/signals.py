@@ -3,6 +3,7 @@
 While a phase trains they are noted, so that it can write a checkpoint first; elsewhere they end the run at once.
 """
 
+import math
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 from lightning.pytorch import Trainer
 
+from lightning_skills.errors import LostRankError
 from lightning_skills.ranks import own_rank
 
 STOP = (signal.SIGINT, signal.SIGTERM)
@@ -39,16 +41,21 @@ class Interrupted(BaseException):
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Stop signals raise :class:`Interrupted` meanwhile, at once, so that whoever must note the end of a run can."""
-    handlers = {signum: signal.signal(signum, _interrupt) for signum in STOP}
+    before = -math.inf
+
+    def interrupt(signum: int, _: FrameType | None) -> None:
+        nonlocal before
+        now, last = time.monotonic(), before
+        if now - last > SAME_SIGNAL_SECONDS:
+            before = now
+            raise Interrupted(signum)
+
+    handlers = {signum: signal.signal(signum, interrupt) for signum in STOP}
     try:
         yield
     finally:
         for signum, handler in handlers.items():
             signal.signal(signum, handler)
-
-
-def _interrupt(signum: int, _: FrameType | None) -> None:
-    raise Interrupted(signum)
 
 
 class StopSignals:
@@ -72,7 +79,8 @@ class StopSignals:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
-        if kind is None and self.asked is not None:
+        # Whom the signal has ended first, the others have lost.
+        if self.asked is not None and kind in (None, LostRankError):
             signal.raise_signal(self.asked)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:

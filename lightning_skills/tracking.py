@@ -112,7 +112,6 @@ class MLflowTracker:
         tracker = cls(store, ledger, account or Account(), run_dir, params, tags, system)
         if not finished:
             tracker._owe({"params": True, "status": None})
-            tracker._settle()
         return tracker
 
     def owed(self, phase: str) -> bool:
@@ -123,7 +122,7 @@ class MLflowTracker:
         """The logger of one phase, whose run is running from now on; the phase before it is finished."""
         self._end_phases("FINISHED")
         self._owe({f"phase {name}": None})
-        self._settle()
+        self.settle()
         logger = self._loggers[name] = self._logger(name, lambda: self._go_on(name))
         self._store.attempt(logger.open)
         return logger
@@ -133,12 +132,14 @@ class MLflowTracker:
 
         Args:
             phase: Its run is finished.
-            model: What it handed on, to be registered as the next version of that model, once.
+            model: What it handed on, to be registered as the next version of that model, once; None if it is not to be.
         """
         if self._is_to_end(f"phase {phase}", "FINISHED"):
             self._owe({f"phase {phase}": ("FINISHED", now()), **({f"model {phase}": True} if model else {})})
         if model is not None:
             self._models[phase] = model
+        elif self._account.owed.pop(f"model {phase}", None) is not None:  # of a start that was to register it
+            self._ledger.save()
 
     def log_artifact(self, path: Path) -> None:
         """Copy a file of the run's folder to the parent run."""
@@ -153,7 +154,7 @@ class MLflowTracker:
         self._end_phases(status)
         if self._is_to_end("status", status):
             self._owe({"status": (status, now())})
-        self._settle()
+        self.settle()
         if left := [debt for debt in self._account.owed if self._can_pay(debt)]:
             again = "the same command tries again, of a finished run too"
             print(f"not in MLflow: {', '.join(left)}; {again}", file=sys.stderr)
@@ -165,7 +166,7 @@ class MLflowTracker:
             self._account.owed[debt] = details
         self._ledger.save()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Send what is owed, in order. What the store does not take holds up nothing else, unless it is away."""
         self._store.forgive()
         for debt in [debt for debt in self._account.owed if self._can_pay(debt)]:

@@ -3,7 +3,8 @@
 from omegaconf import OmegaConf
 
 from lightning_skills.config import plain
-from lightning_skills.csv_file import METRICS, read_rows
+from lightning_skills.csv_file import METRICS
+from lightning_skills.files import read_rows
 from lightning_skills.tracking import MLflowTracker
 
 

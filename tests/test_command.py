@@ -54,8 +54,8 @@ def spirl(tmp_path, *words):
 @pytest.mark.parametrize(
     ("words", "commands"),
     [
-        ([], ["methods", "envs", "train", "report", "explore", "evaluate", "export", *["data"] * 5]),
-        (["-h"], ["methods", "envs", "train", "report", "explore", "evaluate", "export", *["data"] * 5]),
+        ([], ["methods", "envs", "train", "report", "explore", "evaluate", "export", "check", *["data"] * 5]),
+        (["-h"], ["methods", "envs", "train", "report", "explore", "evaluate", "export", "check", *["data"] * 5]),
         (["report", "--help"], ["report"]),
         (["evaluate", "RUN", "-h"], ["evaluate"]),
         (["envs", "--help"], ["envs"]),

@@ -24,6 +24,7 @@ OFFLINE, ONLINE = Phase("skills", "m:C", "offline", "skills"), Phase("rl", "m:C"
 META = Phase("meta", "m:C", "tasks", "meta")
 ADAPT = Phase("adapt", "m:C", "tasks", "adapted", per_task=True)
 WORDS = ["method=sac", "env=target", "debug=smoke", "logging.progress=false", "evaluation.interim_every=10"]
+WORDS += ["logging.register=true"]
 
 
 def test_phases_of_one_task_run_in_each_of_those_to_test_on():
@@ -226,7 +227,7 @@ def test_mlflow_has_a_run_and_a_model_for_each_task(run, tmp_path):
 
     store = f"sqlite:///{run.config.runs_dir}/mlflow.db"
     client = MlflowClient(store)
-    experiment = client.get_experiment_by_name("lightning_skills")
+    experiment = client.get_experiment_by_name("lightning_skills_smoke")
     runs = client.search_runs([experiment.experiment_id])
     assert {each.data.tags["phase"] for each in runs if "phase" in each.data.tags} == {"rl/near", "rl/far"}
     assert {model.name for model in client.search_registered_models()} == {"sac-target-near-rl", "sac-target-far-rl"}

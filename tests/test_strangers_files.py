@@ -160,9 +160,12 @@ def test_a_config_is_read_as_plain_values(command, plant_config, tmp_path, capsy
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_a_config_learns_nothing_of_the_environment(command, plant_config, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("opening", ["${", r"\x24{"])
+def test_a_config_learns_nothing_of_the_environment(command, opening, plant_config, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("SECRET", "swordfish")
-    folder = plant_config(data_dir="${oc.env:SECRET}")
+    folder = plant_config(data_dir="DOLLAR{oc.env:SECRET}")
+    file = folder / "config.yaml"
+    file.write_text(file.read_text().replace("DOLLAR{oc.env:SECRET}", f'"{opening}oc.env:SECRET}}"'))
     assert main.main([command, str(folder), f"out={tmp_path / 'out'}"]) == 2
     assert refused(capsys, f"{folder}/config.yaml is damaged (it holds an interpolation")
 

@@ -14,7 +14,7 @@ from tests.recorded_runs import write_run
 def rows(phase, returns, first=0):
     names = ("phase", "episode", "env_frames", "return", "success")
     return [
-        dict(zip(names, map(str, (phase, number, 10 * number, value, False)), strict=True))
+        dict(zip(names, map(str, (phase, number, 10 * number, value, 0)), strict=True))
         for number, value in enumerate(returns, first)
     ]
 
