@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 
+import pytest
 import torch
 from lightning.pytorch import Trainer
 
@@ -14,7 +15,7 @@ from lightning_skills.command import train
 from lightning_skills.launch import rank_variables
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.rows import Rows
-from lightning_skills.signals import StopSignals
+from lightning_skills.signals import Interrupted, StopSignals, interruptible
 from lightning_skills.testing import FORKS, run_forked
 
 WORDS = ["method=reward_weighted", "env=target", "debug=smoke", "logging=csv", "logging.progress=false"]
@@ -120,3 +121,15 @@ def test_a_signal_that_comes_twice_at_once_counts_once_and_later_it_means_now(mo
     clock[0] = 101.5
     stop._note(signal.SIGTERM, None)
     assert raised == [signal.SIGTERM]
+
+
+def test_outside_of_phases_too(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(signals.time, "monotonic", lambda: clock[0])
+    with interruptible():
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        clock[0] = 101.5
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGINT)

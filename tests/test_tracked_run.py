@@ -9,6 +9,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from lightning_skills import pipeline
+from lightning_skills.artefacts import Artefact
 from lightning_skills.command import train
 from lightning_skills.phase_logger import PhaseLogger
 from lightning_skills.pipeline import Pipeline
@@ -99,11 +100,20 @@ def test_a_signal_outside_of_a_phase_and_a_crash_are_told_apart(tmp_path, monkey
         with pytest.raises(RuntimeError, match="no pictures"):
             train(words)
     assert recorded() == {"seed0": "FAILED", "policy": "FAILED"}
-    seen = []
+    seen, save = [], Artefact.save
+
+    def save_and_stop(self, path):
+        save(self, path)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     monkeypatch.setattr(pipeline, "close", lambda *_: seen.append(recorded()))
-    assert train(words) == 0
+    monkeypatch.setattr(Artefact, "save", save_and_stop)
+    assert train(words) == 128 + signal.SIGTERM
     assert seen == [{"seed0": "RUNNING", "policy": "RUNNING"}]
-    assert recorded() == {"seed0": "FINISHED", "policy": "FINISHED"}
+    assert recorded() == {"seed0": "FINISHED", "policy": "FINISHED"}  # as nothing is left to do
+    capsys.readouterr()
+    assert train(words) == 0
+    assert "finished already" in capsys.readouterr().out
 
 
 def check_curves(runs_dir):
