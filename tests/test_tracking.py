@@ -489,6 +489,7 @@ def test_parameters_that_a_failure_cut_short_are_completed(runs_dir, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", fail_the_second)
         tracker = start(runs_dir, "params", params=params)
+        tracker.settle()
     assert len(Recorded(runs_dir, "params").parent.data.params) == 100
     assert len(capsys.readouterr().err.splitlines()) == 1
     tracker.phase("rl")
