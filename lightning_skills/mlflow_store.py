@@ -95,8 +95,8 @@ def reached(uri: str, hint: str) -> Iterator[None]:
         os.environ.setdefault(key, value)
     import mlflow  # noqa: F401 (it reads them)
 
-    for name in ("mlflow", "alembic", "urllib3"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("mlflow", "alembic", "urllib3"):  # MLflow also logs whole tracebacks of what it raises
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     except InputError:
