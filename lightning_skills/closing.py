@@ -10,6 +10,7 @@ import numpy as np
 
 from lightning_skills import report
 from lightning_skills.config import Run
+from lightning_skills.csv_file import METRICS
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.files import advised, reading, writing
 from lightning_skills.launch import program
@@ -38,7 +39,7 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
     finals = _finals(folder, summary)
     panels = _tasks(finals) if "tasks" in summary else _snapshots(folder / "evaluations")
     with writing(f"pictures into {folder}"):
-        report.learning_curves(folder / "metrics.csv", pictures[0])
+        report.learning_curves(folder / METRICS, pictures[0])
         report.trajectory_panels(env, panels, pictures[1])
         if finals:
             place, returns = max(finals.values(), key=lambda final: max(final[1]))
@@ -94,9 +95,9 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
             *_by_task(summary.get("tasks", {})),
         ]
     else:
-        rows += _last_row(run.directory / "metrics.csv")
+        rows += _last_row(run.directory / METRICS)
     rows += [("look at", str(path)) for path in made]
-    rows.append(("numbers", str(run.directory / "metrics.csv")))
+    rows.append(("numbers", str(run.directory / METRICS)))
     if config.logging.mlflow:
         rows.append(("compare runs", _where_to_compare(run)))
     if not summary and any(phase.acts for phase in run.method.phases):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_skills.errors import InputError
 from lightning_skills.files import advised, read_json
 from lightning_skills.mlflow_store import RUNS_DIR, client, locate, reached
-from lightning_skills.recorded import RecordedRun, Row, describes_run
+from lightning_skills.recorded import SUMMARY, RecordedRun, Row, describes_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 PREFIX = "mlflow:"
 """``mlflow:EXPERIMENT`` stands for the runs of an experiment."""
 HINT = "start it, or give another uri="
-SUMMARY = "summary.json"
 PHASE, PARENT = "phase", "mlflow.parentRunId"
 """Tags of a phase's run."""
 OFFLINE = "time/updates_per_s"
