@@ -165,6 +165,11 @@ class Checkpoints(Callback):
 
     def _restore(self, path: Path) -> None:
         there = read_json(path / OWNER)
+        if there.get("format") != FORMAT:  # its other differences are of the format too
+            raise InputError(
+                f"checkpoint {path} has format {there.get('format')}, and this version resumes format {FORMAT}; "
+                "go on with the version that wrote it, or start anew with another name="
+            )
         different = differences(flatten(there), flatten(self._owner))
         if there.get("world_size") != self._owner["world_size"] and len(different) == 1:
             if self._reshard:
