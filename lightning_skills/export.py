@@ -5,7 +5,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_skills import report, trained
-from lightning_skills.errors import InputError
+from lightning_skills.files import whole, write
 from lightning_skills.nets.step_policy import StepPolicy
 from lightning_skills.quiet import quiet
 from lightning_skills.words import check_free, one_place, options_and_places
@@ -45,24 +45,11 @@ def main(words: Sequence[str]) -> int:
     about = json.dumps({"format": FORMAT, **origin, **describe(step)}, indent=2)
     traced = io.BytesIO()  # where torch itself writes to a full disk, it aborts the process
     torch.export.save(program(step), traced)
-    _write(report.make_folder(out), {PROGRAM: traced.getvalue(), ABOUT: about.encode()})
+    with whole(out / PROGRAM) as beside:
+        beside.write_bytes(traced.getvalue())
+        write(out / ABOUT, about)  # before the program is in its place: both are new, or neither
     print(report.summary_table([("program", str(out / PROGRAM)), ("how to call it", str(out / ABOUT))]))
     return 0
-
-
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files beside those that are there, and put them in their places once all are whole."""
-    besides = {folder / f"{name}.tmp": folder / name for name in files}
-    try:
-        for beside, content in zip(besides, files.values(), strict=True):
-            beside.write_bytes(content)
-        for beside, file in besides.items():
-            beside.rename(file)
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}") from None
-    finally:
-        for beside in besides:
-            beside.unlink(missing_ok=True)
 
 
 def program(step: StepPolicy) -> torch.export.ExportedProgram:

@@ -71,7 +71,7 @@ def test_on_a_full_disk_an_earlier_policy_is_kept(runs, tmp_path, capsys):
         assert main.main(words) == 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    assert capsys.readouterr().err == f"error: cannot write to {tmp_path}: File too large\n"
+    assert capsys.readouterr().err == f"error: cannot write {tmp_path}/policy.pt2: File too large\n"
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
