@@ -110,8 +110,13 @@ class BlocksEnv(MuJoCoBatch):
         return rewards.tower_height(self.blocks[worlds], counted)
 
     def episode_info(self) -> Mapping[str, Array]:
-        """``final_height``: levels of the tower that stands, by which SPiRL's authors judge an episode at its end."""
-        return {"final_height": self._height(self._all) / geometry.EDGE}
+        """What SPiRL's authors log of an episode at its end.
+
+        ``final_height``: levels of the tower that stands; in dense tasks also how many blocks have been grasped, lifted
+        and stacked (``blocks_stacked``).
+        """
+        counts = self._progress.counts() if self.task.dense else {}
+        return {"final_height": self._height(self._all) / geometry.EDGE, **counts}
 
     def _state(self) -> Array:
         """State vectors ``[N, S]`` float32."""

@@ -122,3 +122,8 @@ class Progress:
     def bonus(self, worlds: Array) -> Array:
         """Dense reward of a step for what has been done: 1 a lifted block, 2 a stacked one, ``[n]``."""
         return np.where(self.stacked[worlds], 2.0, self.lifted[worlds]).sum(axis=1)
+
+    def counts(self) -> dict[str, Array]:
+        """How many blocks have been grasped, lifted and stacked, each ``[N]``."""
+        flags = {"grasped": self.grasped, "lifted": self.lifted, "stacked": self.stacked}
+        return {f"blocks_{name}": each.sum(axis=1).astype(float) for name, each in flags.items()}

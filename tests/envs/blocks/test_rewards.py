@@ -126,3 +126,5 @@ def test_blocks_that_were_not_grasped_earn_nothing_while_others_do():
         progress.update(worlds, blocks, gripper)
     assert progress.lifted.tolist() == [[False, True], [False, False], [True, False]]
     assert progress.bonus(np.arange(3)).tolist() == [1.0, 0.0, 1.0]
+    assert progress.counts()["blocks_lifted"].tolist() == [1, 0, 1]
+    assert progress.counts()["blocks_stacked"].tolist() == [0, 0, 0]
