@@ -13,6 +13,7 @@ import numpy as np
 
 from lightning_skills import config, report, trained
 from lightning_skills.command import Tolerance
+from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts, rollout
 from lightning_skills.evaluation.statistics import describe
@@ -28,6 +29,21 @@ OPTIONS = {"frames": "100000", "out": "exploration"}
 
 
 @dataclass(frozen=True)
+class Visits:
+    """Places that rollouts came by.
+
+    Args:
+        together: How many in all episodes.
+        an_episode: How many in one, on average.
+        places: How many there are.
+    """
+
+    together: int
+    an_episode: float
+    places: int
+
+
+@dataclass(frozen=True)
 class Exploration:
     """What one explorer of one run did.
 
@@ -35,13 +51,13 @@ class Exploration:
         label: What it is called, after the group of runs it belongs to.
         seed: The run's seed.
         rollouts: Its episodes.
-        visited: Places it visited, and how many there are; None in an env without places.
+        visits: Places it visited; None in an env without places.
     """
 
     label: str
     seed: int
     rollouts: Rollouts
-    visited: tuple[int, int] | None
+    visits: Visits | None
 
 
 def main(words: Sequence[str]) -> int:
@@ -109,8 +125,17 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
     for policy, name in module.explorers().items():
         rollouts = rollout(module, pipeline.worlds, episodes, run.config.seed, explore=True, policy=policy)
         label = f"{group}: {name}" if group else name
-        found.append(Exploration(label, run.config.seed, rollouts, env.visited(rollouts.trajectories)))
+        found.append(Exploration(label, run.config.seed, rollouts, visits(env, rollouts.trajectories)))
     return found
+
+
+def visits(env: BatchEnv, trajectories: Sequence[np.ndarray]) -> Visits | None:
+    """The places that episodes' state trajectories (each ``[T, state_dim]``) came by; None in an env without any."""
+    visited = env.visited(trajectories)
+    if visited is None:
+        return None
+    alone = [env.visited([trajectory]) for trajectory in trajectories]
+    return Visits(visited[0], float(np.mean([each[0] for each in alone if each is not None])), visited[1])
 
 
 def online_phase(run: config.Run) -> Phase:
@@ -126,21 +151,27 @@ def online_phase(run: config.Run) -> Phase:
 
 
 def _in_short(exploration: Exploration) -> str:
-    if exploration.visited is None:
+    if exploration.visits is None:
         return f"return {exploration.rollouts.returns.mean():.2f}"
-    return f"{exploration.visited[0]} places"
+    return f"{exploration.visits.together} places"
 
 
 def per_seed(exploration: Exploration) -> dict[str, Any]:
     """A row of the full table."""
-    visited, rollouts = exploration.visited, exploration.rollouts
+    rollouts = exploration.rollouts
     return {
         "explorer": exploration.label,
         "seed": exploration.seed,
         "env frames": int(rollouts.frames.sum()),
-        **({} if visited is None else {"visited": visited[0], "places": visited[1]}),
+        **_places(exploration.visits),
         **_results(rollouts),
     }
+
+
+def _places(visits: Visits | None) -> dict[str, float]:
+    if visits is None:
+        return {}
+    return {"visited": visits.together, "an episode": visits.an_episode, "places": visits.places}
 
 
 def _results(rollouts: Rollouts) -> dict[str, float]:
@@ -154,15 +185,24 @@ def summarise(explorations: Sequence[Exploration]) -> list[dict[str, str]]:
     rows = []
     for label in dict.fromkeys(each.label for each in explorations):
         group = [each for each in explorations if each.label == label]
-        visited = [each.visited for each in group if each.visited is not None]
         results = [_results(each.rollouts) for each in group]
         rows.append(
             {
                 "explorer": label,
                 "seeds": str(len(group)),
                 "env frames": f"{np.mean([each.rollouts.frames.sum() for each in group]):.0f}",
-                **({"visited": str(describe([n for n, _ in visited])), "of": str(visited[0][1])} if visited else {}),
+                **_visited([each.visits for each in group if each.visits is not None]),
                 **{column: str(describe([each[column] for each in results])) for column in results[0]},
             }
         )
     return rows
+
+
+def _visited(group: Sequence[Visits]) -> dict[str, str]:
+    if not group:
+        return {}
+    return {
+        "visited": str(describe([each.together for each in group])),
+        "an episode": str(describe([each.an_episode for each in group])),
+        "of": str(group[0].places),
+    }

@@ -11,7 +11,7 @@ from lightning_skills import __main__ as main
 from lightning_skills import command, config
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts
-from lightning_skills.exploration import Exploration, explore, online_phase, per_seed, summarise
+from lightning_skills.exploration import Exploration, Visits, explore, online_phase, per_seed, summarise, visits
 from lightning_skills.trained import changed
 
 
@@ -38,6 +38,7 @@ def test_visited_cells_are_counted_once_and_walls_never():
     cells, total = env.visited([path, path])
     assert (cells, total) == (1, int((~env.layout).sum()))
     elsewhere = path + np.array([0, 1, 0, 0])
+    assert visits(env, [path, path[:1]]) == Visits(cells, (cells + 1) / 2, total)
     assert env.visited([path, elsewhere])[0] == 1 + int(~env.layout[6, 15]) + int(~env.layout[7, 15])
 
 
@@ -143,30 +144,33 @@ def test_runs_that_differ_by_an_option_which_is_given_are_one_group(runs, tmp_pa
     assert explorers() == {"spirl: skill prior", "spirl: uniform skills"}
 
 
-def explored(label, seed, returns, visited, **info):
+def explored(label, seed, returns, visits, **info):
     solved, frames = np.array(returns) > 2.5, np.full(len(returns), 10 + seed)
     rollouts = Rollouts(np.array(returns), solved, frames, [], info={key: np.array(n) for key, n in info.items()})
-    return Exploration(label, seed, rollouts, visited)
+    return Exploration(label, seed, rollouts, visits)
 
 
 def test_a_row_tells_of_an_explorer_and_its_seeds():
-    found = [explored("prior", 0, [1.0, 3.0], (5, 9)), explored("prior", 2, [4.0, 4.0], (7, 9))]
+    found = [explored("prior", 0, [1.0, 3.0], Visits(5, 2.5, 9)), explored("prior", 2, [4.0, 4.0], Visits(7, 3.5, 9))]
     assert [per_seed(each) for each in found] == [
-        {"explorer": "prior", "seed": 0, "env frames": 20, "visited": 5, "places": 9, "return": 2.0, "success": 0.5},
-        {"explorer": "prior", "seed": 2, "env frames": 24, "visited": 7, "places": 9, "return": 4.0, "success": 1.0},
+        {"explorer": "prior", "seed": 0, "env frames": 20}
+        | {"visited": 5, "an episode": 2.5, "places": 9, "return": 2.0, "success": 0.5},
+        {"explorer": "prior", "seed": 2, "env frames": 24}
+        | {"visited": 7, "an episode": 3.5, "places": 9, "return": 4.0, "success": 1.0},
     ]
-    assert summarise([*found, explored("random", 0, [0.0], (1, 9))]) == [
+    assert summarise([*found, explored("random", 0, [0.0], Visits(1, 1.0, 9))]) == [
         {
             "explorer": "prior",
             "seeds": "2",
             "env frames": "22",
             "visited": "6 (5, 7)",
+            "an episode": "3 (2.5, 3.5)",
             "of": "9",
             "return": "3 (2, 4)",
             "success": "0.75 (0.5, 1)",
         },
         {"explorer": "random", "seeds": "1", "env frames": "10"}
-        | {"visited": "1", "of": "9", "return": "0", "success": "0"},
+        | {"visited": "1", "an episode": "1", "of": "9", "return": "0", "success": "0"},
     ]
 
 
