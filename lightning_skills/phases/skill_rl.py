@@ -300,7 +300,7 @@ class SkillRLModule(PhaseModule):
         inputs = self._critic_inputs(following["observation"], u)
         value = torch.cat([critic(inputs) for critic in self.target_critics], dim=-1).amin(1)
         reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
-        return td_target(reward, terminated, value, divergence, alpha, self.options.discount)
+        return td_target(self.options.reward_scale * reward, terminated, value, divergence, alpha, self.options.discount)
 
     # Handing on
 
