@@ -105,6 +105,7 @@ class SkillRLOptions:
     discount: float = within(0, 1, 0.99)  # per high-level step (code)
     tau: float = within(0, 1, 5e-3)  # of the target critics (paper, app. C)
     reward_scale: float = positive(1.0)  # of rewards where critics learn them (code: none)
+    standardise: bool = False  # critics see states by their mean and standard deviation in the warm-up (code: no)
     batch_size: int = at_least(1, 256)  # paper, app. C
     updates_per_transition: float = at_least(0.001, 1.0)  # code; 0.1: one for every ten transitions
     warmup: int = at_least(1, 5000)  # transitions collected before the first update (code)

@@ -31,6 +31,7 @@ from lightning_skills.nets.gaussian import Gaussian, squash, unsquash
 from lightning_skills.nets.mlp import MLP
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
+from lightning_skills.nets.standardiser import Standardiser
 from lightning_skills.nets.step_policy import FlatStepPolicy, SkillStepPolicy, StepPolicy
 from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
@@ -74,6 +75,7 @@ class SkillRLModule(PhaseModule):
             MLP(state_dim + self.action_dim, 1, self.options.critic_layers, self.options.critic_width) for _ in range(2)
         )
         self.target_critics = copy.deepcopy(self.critics)
+        self.standardiser = Standardiser(state_dim) if self.options.standardise else None
         self.log_alpha = nn.Parameter(torch.tensor(math.log(self.options.initial_alpha)))
         self._policy_renderer = self._renderer_for(self.policy)
         self._prior_renderer = self._renderer_for(self.skills.prior_net) if self.skills else None
@@ -180,6 +182,8 @@ class SkillRLModule(PhaseModule):
 
         The policy alone looks at them again.
         """
+        if self.standardiser is not None and self.transitions < self.options.warmup:
+            self.standardiser.show(transitions["observation"])
         if self._frozen_prior is not None:
             self._add_prior(transitions, self._frozen_prior)
         if self.renderer is not None and self._policy_renderer is None:
@@ -287,7 +291,8 @@ class SkillRLModule(PhaseModule):
         return recorded, proposed
 
     def _critic_inputs(self, observation: Tensor, u: Tensor) -> Tensor:
-        return torch.cat([observation, squash(u, self.options.bound, self.options.slope)], dim=-1)
+        state = observation if self.standardiser is None else self.standardiser(observation)
+        return torch.cat([state, squash(u, self.options.bound, self.options.slope)], dim=-1)
 
     def _divergence(self, policy: Gaussian, u: Tensor, batch: TensorDict) -> Tensor:
         if self.options.regulariser == "entropy":
@@ -300,7 +305,9 @@ class SkillRLModule(PhaseModule):
         inputs = self._critic_inputs(following["observation"], u)
         value = torch.cat([critic(inputs) for critic in self.target_critics], dim=-1).amin(1)
         reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
-        return td_target(self.options.reward_scale * reward, terminated, value, divergence, alpha, self.options.discount)
+        return td_target(
+            self.options.reward_scale * reward, terminated, value, divergence, alpha, self.options.discount
+        )
 
     # Handing on
 
