@@ -120,19 +120,23 @@ def reference_gradients(
         slope = options.bound * inner * (1 - torch.tanh(inner * u.double()) ** 2)
         return (pi.log_prob(u) - slope.log().float()).sum(-1), squashed
 
-    inner = 1 if options.slope is None else options.slope / options.bound
+    def state_of(part):
+        shown = batch["observation"]
+        return (part["observation"] - shown.mean(0)) / shown.std(0, correction=0) if shifted else part["observation"]
+
+    inner, shifted = 1 if options.slope is None else options.slope / options.bound, options.standardise
     alpha = log_alpha.exp()
     divergence, action = divergence_and_action(batch)
     with torch.no_grad():
         following = batch["next"]
         next_divergence, next_action = divergence_and_action(following)
-        x = torch.cat([following["observation"], next_action], -1)
+        x = torch.cat([state_of(following), next_action], -1)
         value = torch.min(targets[0](x), targets[1](x))[:, 0] - alpha * next_divergence
         alive = 1 - following["terminated"][:, 0].float()
-        y = following["reward"][:, 0] + alive * options.discount * value
-    x = torch.cat([batch["observation"], options.bound * torch.tanh(inner * batch["action"])], -1)
+        y = options.reward_scale * following["reward"][:, 0] + alive * options.discount * value
+    x = torch.cat([state_of(batch), options.bound * torch.tanh(inner * batch["action"])], -1)
     critic_losses = [0.5 * ((critic(x)[:, 0] - y) ** 2).mean() for critic in critics]
-    x = torch.cat([batch["observation"], action], -1)
+    x = torch.cat([state_of(batch), action], -1)
     q = torch.min(critics[0](x), critics[1](x))[:, 0]
     actor = (-q + alpha.detach() * divergence).mean()
     dual = alpha * (delta - divergence.mean().detach())
@@ -153,8 +157,14 @@ GENTLE = {"bound": 3.0, "slope": 1.0}
 
 @pytest.mark.parametrize(
     "options",
-    [SPIRL, FLAT, dataclasses.replace(SPIRL, **GENTLE), dataclasses.replace(FLAT, **GENTLE)],
-    ids=["prior", "entropy", "prior, slope 1", "entropy, slope 1"],
+    [
+        SPIRL,
+        FLAT,
+        dataclasses.replace(SPIRL, **GENTLE),
+        dataclasses.replace(FLAT, **GENTLE),
+        dataclasses.replace(SPIRL, reward_scale=0.1, standardise=True),
+    ],
+    ids=["prior", "entropy", "prior, slope 1", "entropy, slope 1", "scaled rewards, standardised states"],
 )
 def test_one_update_takes_exactly_the_gradients_of_the_formulas(options, monkeypatch):
     # The order of draws is free, so the noise must not depend on it.
@@ -174,6 +184,16 @@ def test_one_update_takes_exactly_the_gradients_of_the_formulas(options, monkeyp
     assert found.keys() == expected.keys()
     for name, gradient in found.items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_states_are_standardised_by_those_of_the_warm_up():
+    module = build(dataclasses.replace(SPIRL, standardise=True))
+    transitions(module)
+    before = module.standardiser(torch.ones(3))
+    assert not torch.equal(before, torch.ones(3))
+    module.transitions = SPIRL.warmup
+    transitions(module)
+    assert torch.equal(module.standardiser(torch.ones(3)), before)
 
 
 def test_the_sampled_estimator_reaches_the_update():
