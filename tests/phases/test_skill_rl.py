@@ -188,11 +188,12 @@ def test_one_update_takes_exactly_the_gradients_of_the_formulas(options, monkeyp
 
 def test_states_are_standardised_by_those_of_the_warm_up():
     module = build(dataclasses.replace(SPIRL, standardise=True))
-    transitions(module)
+    batch = transitions(module)
     before = module.standardiser(torch.ones(3))
     assert not torch.equal(before, torch.ones(3))
     module.transitions = SPIRL.warmup
-    transitions(module)
+    batch["observation"] += 5
+    module.annotate(batch)
     assert torch.equal(module.standardiser(torch.ones(3)), before)
 
 
