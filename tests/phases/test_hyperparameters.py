@@ -88,7 +88,7 @@ def options_of(method, phase, env, task):
         (flat_prior.METHOD, "rl", "any", "any", FLAT_PRIOR | {"capacity": 1_000_000}),
         (flat_prior.METHOD, "rl", "maze", "spirl40", FLAT_PRIOR | {"capacity": 1_000_000}),
         (flat_prior.METHOD, "rl", "blocks", "dense11", FLAT_PRIOR | {"capacity": 100_000}),
-        (flat_prior.METHOD, "rl", "kitchen", "mixed", FLAT_PRIOR | {"capacity": 100_000}),
+        (flat_prior.METHOD, "rl", "kitchen", "mixed", FLAT_PRIOR | {"capacity": 100_000, "kl_estimator": "sampled"}),
         (bc_sac.METHOD, "prior", "any", "any", ACTION_PRIOR),
         (bc_sac.METHOD, "prior", "kitchen", "mixed", ACTION_PRIOR),
         (bc_sac.METHOD, "rl", "any", "any", BC_SAC | {"capacity": 1_000_000}),
