@@ -56,6 +56,14 @@ cp report/curves.png docs/images/kitchen_curves.png
 python -m lightning_skills explore runs/spirl/kitchen-mkbl/ordered env.threads=1 env.ordered=false frames=28000
 cp exploration/table.csv benchmarks/results/kitchen_prior/any_order.csv
 
+# docs/methods/spirl.md, "Blocks": what the prior does before RL.
+python train.py experiment=blocks_dense phase=skills seed=100 method.skills.updates=20000 name=prior
+for bound in 2 null; do
+    python -m lightning_skills explore runs/spirl/blocks-dense11/prior method.rl.bound=$bound frames=30000 out=exploration_$bound
+done
+cp exploration_2/table.csv benchmarks/results/blocks_prior/bound2.csv
+cp exploration_null/table.csv benchmarks/results/blocks_prior/unbounded.csv
+
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
 python -m benchmarks.throughput --threads 2
