@@ -131,11 +131,11 @@ def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
 
 def visits(env: BatchEnv, trajectories: Sequence[np.ndarray]) -> Visits | None:
     """The places that episodes' state trajectories (each ``[T, state_dim]``) came by; None in an env without any."""
-    visited = env.visited(trajectories)
-    if visited is None:
+    masks = [mask for each in trajectories if (mask := env.visited(each)) is not None]
+    if not masks:
         return None
-    alone = [env.visited([trajectory]) for trajectory in trajectories]
-    return Visits(visited[0], float(np.mean([each[0] for each in alone if each is not None])), visited[1])
+    visited = np.stack(masks)
+    return Visits(int(visited.any(axis=0).sum()), float(visited.sum(axis=1).mean()), visited.shape[1])
 
 
 def online_phase(run: config.Run) -> Phase:

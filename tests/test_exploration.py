@@ -35,11 +35,12 @@ def test_visited_cells_are_counted_once_and_walls_never():
     path[:, :2] = [[6.0, 14.0], [6.2, 14.1], [6.31, 14.0], [7.0, 14.0], [6.0, 14.0]]  # cells end 0.3 above their index
     assert env.layout[7, 14]
     assert not env.layout[[6, 7], [14, 14]].all()
-    cells, total = env.visited([path, path])
-    assert (cells, total) == (1, int((~env.layout).sum()))
+    total = int((~env.layout).sum())
     elsewhere = path + np.array([0, 1, 0, 0])
-    assert visits(env, [path, path[:1]]) == Visits(cells, (cells + 1) / 2, total)
-    assert env.visited([path, elsewhere])[0] == 1 + int(~env.layout[6, 15]) + int(~env.layout[7, 15])
+    beside = int(~env.layout[6, 15]) + int(~env.layout[7, 15])
+    assert beside
+    assert visits(env, [path, path[:1]]) == Visits(1, 1.0, total)
+    assert visits(env, [path, elsewhere, path]) == Visits(1 + beside, (2 + beside) / 3, total)
 
 
 def test_a_run_is_restored_as_it_was_composed(runs):

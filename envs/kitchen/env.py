@@ -131,10 +131,9 @@ class KitchenEnv(MuJoCoBatch):
         self.observed, self._remaining = state["observed"].copy(), state["remaining"].copy()
         self._noise.set_state(state)
 
-    def visited(self, trajectories: Sequence[Array]) -> tuple[int, int]:
-        """How many of the seven subtasks were done at some time, in whatever order, and how many there are."""
-        states = np.concatenate(list(trajectories))
-        return int(credit.done(states, KNOWN).any(axis=0).sum()), len(KNOWN)
+    def visited(self, trajectory: Array) -> Array:
+        """Which of the seven subtasks ``[7]`` were done at some time, in whatever order."""
+        return np.asarray(credit.done(trajectory, KNOWN).any(axis=0))
 
     def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
         """Draw pictures of the trajectory (of several, each ``[T, S]``) in which most subtasks are done."""

@@ -118,11 +118,11 @@ class MazeEnv(BatchEnv):
         pictures.draw(axes, self.layout, self.task, trajectories)
         return True
 
-    def visited(self, trajectories: Sequence[Array]) -> tuple[int, int]:
-        """How many free cells were entered, and how many there are; a trajectory is ``[T, 4]``."""
-        positions = np.concatenate([path[:, :2] for path in trajectories])
-        cells = np.unique(np.floor(positions - pictures.CORNER).astype(np.int64), axis=0)
-        return int((~self.layout[tuple(cells.T)]).sum()), int((~self.layout).sum())
+    def visited(self, trajectory: Array) -> Array:
+        """Which free cells, row by row, a trajectory ``[T, 4]`` entered."""
+        entered = np.zeros_like(self.layout)
+        entered[tuple(np.floor(trajectory[:, :2] - pictures.CORNER).astype(np.int64).T)] = True
+        return entered[~self.layout]
 
     def film(self, trajectory: Array) -> Array:
         """Frames ``[F, height, width, 3]`` uint8 of one trajectory ``[T, 4]``, at most 150."""

@@ -231,11 +231,8 @@ class BatchEnv(ABC):
         """Draw state trajectories (each ``[T, state_dim]``) into a plot; False if this env has no such picture."""
         return False
 
-    def visited(self, trajectories: Sequence[Array]) -> tuple[int, int] | None:
-        """How many places state trajectories (each ``[T, state_dim]``) visited, and how many there are.
-
-        None in an environment without a notion of places.
-        """
+    def visited(self, trajectory: Array) -> Array | None:
+        """Which places ``[P]`` bool a state trajectory ``[T, state_dim]`` visited; None in an env without places."""
         return None
 
     def episode_info(self) -> Mapping[str, Array]:

@@ -21,7 +21,7 @@ def test_every_family_is_drawn(family, made, held):
     assert env.draw(axes, [states[:, 0], states[:5, 1]])
     drawn = [line for line in axes.lines if len(line.get_xdata()) in (9, 5)]
     assert len(drawn) == 2
-    assert env.visited([states[:, 0]]) is None
+    assert env.visited(states[:, 0]) is None
 
 
 def test_columns_of_speed_and_drift_are_the_simulators_velocities(made, held):
