@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_skills import report
+from lightning_skills import report, task_pictures
 from lightning_skills.config import Run
 from lightning_skills.csv_file import METRICS
 from lightning_skills.data.batch_env import BatchEnv
@@ -34,7 +34,7 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
         InputError: if a file that is drawn is damaged, or a picture cannot be written.
     """
     folder = run.directory
-    pictures = [folder / name for name in ("curves.png", "trajectories.png", "film.gif")]
+    pictures = [folder / name for name in ("curves.png", "trajectories.png", "film.gif", "embeddings.png")]
     summary = read_summary(folder) or {}
     finals = _finals(folder, summary)
     panels = _tasks(finals) if "tasks" in summary else _snapshots(folder / "evaluations")
@@ -44,6 +44,8 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
         if finals:
             place, returns = max(finals.values(), key=lambda final: max(final[1]))
             report.film(env, _best_episode(place / "evaluation.npz", returns), pictures[2])
+        if "embeddings" in summary:
+            task_pictures.embeddings(summary["embeddings"], pictures[3])
     made = [path for path in pictures if path.exists()]
     if tracker is not None:
         for path in [*made, *([folder / SUMMARY] if summary else [])]:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from lightning_skills import report, summaries, trained
+from lightning_skills import report, summaries, task_pictures, trained
+from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.errors import InputError
+from lightning_skills.evaluation.adaptation import Adaptation
 from lightning_skills.evaluation.protocol import final
 from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.quiet import quiet
@@ -57,8 +59,18 @@ def main(words: Sequence[str]) -> int:
     (out / "episodes.csv").write_text(report.csv_table(_episodes(rollouts)))
     if video is not None:
         report.film(env, rollouts.trajectories[int(np.argmax(rollouts.returns))], video)
-    print(report.summary_table(_table(policy, numbers, out, video)))
+    pictures = _pictures(env, rollouts, out) if isinstance(rollouts, Adaptation) else []
+    print(report.summary_table([*_table(policy, numbers, out, video), *(("look at", str(path)) for path in pictures)]))
     return 0
+
+
+def _pictures(env: BatchEnv, result: Adaptation, out: Path) -> list[Path]:
+    """What a meta-learner knows of tasks and where it goes, drawn as far as that can be."""
+    ways, known = out / "adaptation.png", out / "embeddings.png"
+    drawn = {ways: task_pictures.adaptation(env, result, ways)}
+    if result.embeddings.size:
+        drawn[known] = task_pictures.embeddings(result.known(), known)
+    return [path for path, there in drawn.items() if there]
 
 
 def _video(word: str, out: Path) -> Path | None:

@@ -132,13 +132,19 @@ def env_frames(frames: int) -> str:
     return f"{_short(frames)} env frames"
 
 
-def trajectory_panels(env: BatchEnv, snapshots: Sequence[tuple[str, Sequence[np.ndarray]]], out: Path) -> bool:
+def trajectory_panels(
+    env: BatchEnv,
+    snapshots: Sequence[tuple[str, Sequence[np.ndarray]]],
+    out: Path,
+    tasks: Sequence[int] | None = None,
+) -> bool:
     """Draw where the agent went, one panel per snapshot, into a PNG.
 
     Args:
         env: Knows how to draw its states.
         snapshots: Title and state trajectories, each ``[T, state_dim]``.
         out: The picture.
+        tasks: Of each snapshot, in an env of several; None: of whichever.
 
     Returns:
         Whether there is a picture; False if this env has none, or there are no snapshots.
@@ -149,9 +155,10 @@ def trajectory_panels(env: BatchEnv, snapshots: Sequence[tuple[str, Sequence[np.
     lines = math.ceil(len(snapshots) / columns)
     with new_figure(2.6 * columns, 2.8 * lines, out) as figure:
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes, (title, trajectories) in zip(grid, snapshots, strict=False):
+        pursued: Sequence[int | None] = tasks or [None] * len(snapshots)
+        for axes, (title, trajectories), task in zip(grid, snapshots, pursued, strict=False):
             axes.grid(False)
-            if not env.draw(axes, trajectories):
+            if not env.draw(axes, trajectories, task):
                 return False
             axes.set_title(title)
         for axes in grid[len(snapshots) :]:

@@ -40,7 +40,7 @@ class FakeEnv(BatchEnv):
 
     def _set_state(self, state): ...
 
-    def draw(self, axes, trajectories):
+    def draw(self, axes, trajectories, task=None):
         self.drawn.append(len(trajectories))
         for path in trajectories:
             axes.plot(*path.T, color="black")

@@ -143,7 +143,7 @@ class BlocksEnv(MuJoCoBatch):
         for name, value in vars(self._progress).items():
             value[:] = state[name]
 
-    def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
+    def draw(self, axes: "Axes", trajectories: Sequence[Array], task: int | None = None) -> bool:
         """Draw the gripper's paths of trajectories (each ``[T, S]``), coloured by time, and where blocks ended."""
         pictures.draw(axes, trajectories)
         return True

@@ -135,12 +135,12 @@ class KitchenEnv(MuJoCoBatch):
         """Which of the seven subtasks ``[7]`` were done at some time, in whatever order."""
         return np.asarray(credit.done(trajectory, KNOWN).any(axis=0))
 
-    def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
-        """Draw pictures of the trajectory (of several, each ``[T, S]``) in which most subtasks are done."""
+    def draw(self, axes: "Axes", trajectories: Sequence[Array], task: int | None = None) -> bool:
+        """Draw pictures of the trajectory (of several, each ``[T, S]``) in which most of a task's subtasks are done."""
         camera = pictures.open_camera()
         if camera is None:
             return False
-        subtasks = self.pursued[0].subtasks
+        subtasks = self.pursued[task or 0].subtasks
         counts = [int(credit.done(path, subtasks).any(axis=0).sum()) for path in trajectories]
         pictures.draw(axes, camera, trajectories[int(np.argmax(counts))])
         axes.set_xlabel(f"{max(counts)} of {len(subtasks)} subtasks")

@@ -98,9 +98,10 @@ class LocomotionEnv(MuJoCoBatch):
         super()._set_state(state)
         self.batch.forward(stage=self._stage)
 
-    def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
+    def draw(self, axes: "Axes", trajectories: Sequence[Array], task: int | None = None) -> bool:
         """Draw the ways, or of a robot in a plane the speeds, of trajectories (each ``[T, S]``), and the goals."""
-        pictures.draw(axes, self._name, self._goals, trajectories, self._seconds)
+        goals = self._goals if task is None else self._goals[[task]]
+        pictures.draw(axes, self._name, goals, trajectories, self._seconds)
         return True
 
 

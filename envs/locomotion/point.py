@@ -82,7 +82,7 @@ class PointEnv(BatchEnv):
     def _set_state(self, state: State) -> None:
         self.position, self.dense_reward = state["position"].copy(), state["dense_reward"].copy()
 
-    def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
+    def draw(self, axes: "Axes", trajectories: Sequence[Array], task: int | None = None) -> bool:
         """Draw the ways of trajectories (each ``[T, 2]``) and the goals."""
-        pictures.draw(axes, self._name, self._goals, trajectories)
+        pictures.draw(axes, self._name, self._goals if task is None else self._goals[[task]], trajectories)
         return True

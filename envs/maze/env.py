@@ -113,9 +113,9 @@ class MazeEnv(BatchEnv):
         if self.renderer is not None:
             self._frames = state["frames"].copy()
 
-    def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
-        """Draw the maze, its goal and the paths of trajectories (each ``[T, 4]``), coloured by time."""
-        pictures.draw(axes, self.layout, self.task, trajectories)
+    def draw(self, axes: "Axes", trajectories: Sequence[Array], task: int | None = None) -> bool:
+        """Draw the maze, the goals and the paths of trajectories (each ``[T, 4]``), coloured by time."""
+        pictures.draw(axes, self.layout, self.task, self._goals if task is None else self._goals[[task]], trajectories)
         return True
 
     def visited(self, trajectory: Array) -> Array:

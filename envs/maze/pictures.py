@@ -25,13 +25,14 @@ AGENT_PIXELS, TRAIL_PIXELS = 4.0, 1.1
 """Radii in a film; the ball itself would be a pixel wide."""
 
 
-def draw(axes: "Axes", layout: Array, task: MazeTask, trajectories: Sequence[Array]) -> None:
-    """Draw walls, start, goal and paths into a plot; time runs from dark to bright.
+def draw(axes: "Axes", layout: Array, task: MazeTask, goals: Array, trajectories: Sequence[Array]) -> None:
+    """Draw walls, start, goals and paths into a plot; time runs from dark to bright.
 
     Args:
         axes: Where to draw; loses its ticks and gets equal scales.
         layout: ``[S, S]`` bool.
-        task: Its start, goal and radius are shown.
+        task: Its start is shown.
+        goals: ``[K, 2]``; each is shown with the radius of the task.
         trajectories: Paths, each ``[T, >= 2]``.
     """
     from matplotlib.collections import LineCollection
@@ -39,7 +40,8 @@ def draw(axes: "Axes", layout: Array, task: MazeTask, trajectories: Sequence[Arr
 
     far = CORNER + len(layout)
     axes.imshow(_floor(layout), origin="lower", extent=(CORNER, far, CORNER, far), interpolation="nearest")
-    axes.add_patch(Circle(task.goal, task.radius, facecolor=(*GOAL, 0.3), edgecolor=GOAL, linewidth=1.5, zorder=2))
+    for goal in goals:
+        axes.add_patch(Circle(goal, task.radius, facecolor=(*GOAL, 0.3), edgecolor=GOAL, linewidth=1.5, zorder=2))
     for path in trajectories:
         segments = np.stack([path[:-1, :2], path[1:, :2]], axis=1)
         lines = LineCollection(list(segments), cmap="plasma", linewidths=1.4, alpha=0.85, capstyle="round", zorder=3)
@@ -47,7 +49,7 @@ def draw(axes: "Axes", layout: Array, task: MazeTask, trajectories: Sequence[Arr
         lines.set_clim(0.0, 1.0)
         axes.add_collection(lines)
     axes.plot(*task.start, "o", color="white", markeredgecolor=WALL, markeredgewidth=1.5, markersize=7, zorder=4)
-    axes.plot(*task.goal, "*", color=GOAL, markeredgecolor="white", markeredgewidth=0.8, markersize=13, zorder=4)
+    axes.plot(*goals.T, "*", color=GOAL, markeredgecolor="white", markeredgewidth=0.8, markersize=13, zorder=4)
     axes.set(xlim=(CORNER, far), ylim=(CORNER, far), xticks=[], yticks=[], aspect="equal")
 
 

@@ -227,8 +227,11 @@ class BatchEnv(ABC):
             set_stream(rng, words)
         self._set_state(state)
 
-    def draw(self, axes: "Axes", trajectories: Sequence[Array]) -> bool:
-        """Draw state trajectories (each ``[T, state_dim]``) into a plot; False if this env has no such picture."""
+    def draw(self, axes: "Axes", trajectories: Sequence[Array], task: int | None = None) -> bool:
+        """Draw state trajectories (each ``[T, state_dim]``) into a plot; False if this env has no such picture.
+
+        They are of the task of that index; None: of whichever.
+        """
         return False
 
     def visited(self, trajectory: Array) -> Array | None:

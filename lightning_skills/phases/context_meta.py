@@ -75,6 +75,10 @@ class ContextMetaModule(MetaTrainModule):
             raise ValueError(f"episodes begin with an embedding from prior, context or all, not {given!r}")
         return TensorDict({"embedding": embedding.cpu()}, batch_size=[len(tasks)])
 
+    def known(self, state: TensorDict) -> Tensor | None:
+        """The embedding."""
+        return state["embedding"] if self.embedding_dim else None
+
     def _of_all(self, tasks: Tensor, memory: TaskReplay) -> Gaussian:
         """The posterior ``[n, d]`` given all of the context, inferred once for each task however many worlds it has."""
         distinct, place = tasks.unique(return_inverse=True)

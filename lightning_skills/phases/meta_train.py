@@ -43,6 +43,10 @@ class MetaTrainModule(PhaseModule):
             memory: What this rank has collected so far.
         """
 
+    def known(self, state: TensorDict) -> Tensor | None:
+        """What an acting state ``[N]`` says of the task, as points ``[N, d]`` of a space to be drawn; None: nothing."""
+        return None
+
     def adaptation(self) -> Sequence[CollectEpisodes]:
         """How it adapts to the tasks to test on, from nothing: the returns of the last stage are its result."""
         raise NotImplementedError(f"{type(self).__name__} does not adapt to other tasks")

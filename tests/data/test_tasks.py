@@ -78,6 +78,9 @@ class Witness(MetaTrainModule):
     def act(self, observation, state, explore):
         return state["begun"], state, TensorDict({}, batch_size=observation.batch_size)
 
+    def known(self, state):
+        return state["begun"]
+
     def adaptation(self):
         return [
             CollectEpisodes((3, 4), "nothing", episodes=3, into=("context",)),
@@ -244,3 +247,9 @@ def test_adaptation_runs_every_stage_in_the_tasks_to_test_on(tmp_path):
     assert [given for given, _ in module.begun] == ["nothing"] * 6 + ["context"] * 4
     assert module.annotated == 3 * (skills(3) + skills(4))  # the last stage goes nowhere
     assert result.trajectories[0][:, 1].tolist() == [0, 4, 8, 9]
+    assert [states[0, 0] for states in result.before] == [3.0] * 3 + [4.0] * 3
+    numbers = [[n for n, begun in enumerate(module.begun, 1) if begun == ("context", task)] for task in (3, 4)]
+    stored = [3 * skills(task) for task in (3, 4)]
+    known = [[[n, count] for n in own] for own, count in zip(numbers, stored, strict=True)]
+    assert result.embeddings.tolist() == known
+    assert result.details()["embeddings"] == {"d": known[0], "e": known[1]}

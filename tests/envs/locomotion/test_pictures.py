@@ -55,6 +55,17 @@ def test_places_are_drawn_where_they_are(made, held):
     assert any(np.allclose(line, [TASKS["ant-goal-3"].goal]) for line in lines)
 
 
+@pytest.mark.parametrize("family", ["sparse-point-robot", "ant-goal"])
+def test_the_goals_drawn_are_those_of_all_tasks_or_of_one(family, made, held):
+    env = made(family)
+    states = travelled(env, held)[:, 0]
+    every, one = Figure().subplots(1, 2)
+    env.draw(every, [states])
+    env.draw(one, [states], 2)
+    assert len(every.lines[-1].get_xdata()) == len(env.info.tasks)
+    assert np.column_stack(one.lines[-1].get_data()).tolist() == [pytest.approx(TASKS[f"{family}-2"].goal)]
+
+
 def test_speeds_to_reach_are_lines(made, held):
     env = made("cheetah-vel-3")
     axes = Figure().add_subplot()

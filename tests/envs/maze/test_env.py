@@ -235,10 +235,21 @@ def test_drawing_has_walls_goal_and_paths_to_scale():
     axes = Figure().subplots()
     assert env.draw(axes, list(roll(env, 100).swapaxes(0, 1)))
     assert len(axes.collections) == 2
-    assert axes.patches[0].get_center() == (12, 7)
+    assert tuple(axes.patches[0].get_center()) == (12, 7)
     assert axes.patches[0].get_radius() == 1.0
     assert axes.get_aspect() == 1
     assert axes.get_xlim() == (-0.7, 21.3)
+
+
+def test_the_goals_drawn_are_those_of_all_tasks_or_of_one():
+    env = make(MazeConfig(task="simpl20-train10"), seeds=[0])
+    path = [np.zeros((3, 4))]
+    every, one = Figure().subplots(1, 2)
+    env.draw(every, path)
+    env.draw(one, path, env.info.tasks.test_indices[0])
+    centres = [[tuple(circle.get_center()) for circle in axes.patches] for axes in (every, one)]
+    assert len(set(centres[0])) == len(env.info.tasks)
+    assert centres[1] == [tuple(int(word) for word in env.info.tasks.test[0].split("-")[1:])]
 
 
 def test_worlds_of_a_distribution_have_the_goals_of_their_tasks():
