@@ -12,6 +12,8 @@ LEAST_STD = 1e-2
 class Standardiser(nn.Module):
     """Shifts and scales vectors by the mean and the standard deviation, at least 0.01, of those it was shown.
 
+    Before any was shown, it leaves them as they are.
+
     Args:
         features: Their length, F.
     """
@@ -19,12 +21,16 @@ class Standardiser(nn.Module):
     count: Tensor
     sums: Tensor
     squares: Tensor
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros(1, dtype=torch.float64))
         self.register_buffer("sums", torch.zeros(features, dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(features, dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
 
     def show(self, vectors: Tensor) -> None:
         """Take ``[n, F]`` of every rank into account."""
@@ -34,11 +40,10 @@ class Standardiser(nn.Module):
         self.count += count
         self.sums += sums
         self.squares += squares
+        mean = self.sums / self.count
+        self.mean.copy_(mean)
+        self.std.copy_((self.squares / self.count - mean.square()).clamp(min=0).sqrt().clamp(min=LEAST_STD))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """``[..., F]`` to ``[..., F]``; as they are before any was shown."""
-        if not self.count:
-            return vectors
-        mean = self.sums / self.count
-        std = (self.squares / self.count - mean.square()).clamp(min=0).sqrt().clamp(min=LEAST_STD)
-        return (vectors - mean.to(vectors)) / std.to(vectors)
+        """``[..., F]`` to ``[..., F]``."""
+        return (vectors - self.mean) / self.std
