@@ -3,11 +3,12 @@
     python -m benchmarks.collect RUNS_DIR OUT [METHOD/ENV-TASK/NAME ...]
 
 For each run ``OUT/<method>_seed<k>.csv`` has its curves over env frames, and ``OUT/final.csv`` one row per run with the
-final evaluation.
+final evaluation; both with whatever else the env reports of an evaluation, such as the height of a tower.
 """
 
 import csv
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lightning_skills.report import csv_table
 
 CURVE = ("phase", "env_frames", "updates", "eval/return", "eval/success", "train/return", "train/success")
 FINAL = ("env_frames", "updates", "episodes", "eval/return", "eval/success")
+LEFT_OUT = "eval/episode_frames"
 
 
 def collect(runs: Path, out: Path, chosen: list[str]) -> int:
@@ -35,17 +37,23 @@ def collect(runs: Path, out: Path, chosen: list[str]) -> int:
         if first is not run:
             raise InputError(f"{first.folder} and {run.folder} would be one file; choose by METHOD/ENV-TASK/NAME")
         identity = {"method": run.method, "task": run.task, "name": run.name, "seed": f"seed{run.seed}"}
-        final.append(identity | {key: run.summary[key] for key in FINAL})
+        final.append(identity | {key: run.summary[key] for key in (*FINAL, *_reported(run.summary))})
     if not final:
         raise InputError(f"no finished run at {runs}{' is one of ' + ', '.join(chosen) if chosen else ''}")
     out.mkdir(parents=True, exist_ok=True)
     for name, run in files.items():
         with (out / name).open("w", newline="") as file:
-            writer = csv.DictWriter(file, CURVE, extrasaction="ignore", restval="")
+            columns = (*CURVE, *_reported(run.rows[0]))
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
             writer.writeheader()
             writer.writerows(row for row in run.rows if row["phase"] in run.online_phases)
     (out / "final.csv").write_text(csv_table(final))
     return 0
+
+
+def _reported(evaluated: Mapping[str, Any]) -> list[str]:
+    """Names of what an env reports of an evaluation beside return and success."""
+    return [key for key in evaluated if key.startswith("eval/") and key not in (*CURVE, LEFT_OUT)]
 
 
 if __name__ == "__main__":

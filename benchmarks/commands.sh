@@ -46,7 +46,10 @@ done
 for seed in 0 1 2; do
     python train.py $kitchen seed=$seed name=any env.ordered=false skills=runs/spirl/kitchen-mkbl/ordered/seed$seed
 done
-python -m benchmarks.collect runs benchmarks/results/kitchen_any spirl/kitchen-mkbl/any
+# Baselines, in any order.
+baseline="env=kitchen env.ordered=false env.threads=1 seed=0 name=any evaluation.interim_every=50000"
+python train.py method=ssp $baseline method.rl.frames=350000
+python -m benchmarks.collect runs benchmarks/results/kitchen_any spirl/kitchen-mkbl/any ssp/kitchen-mkbl/any
 python -m benchmarks.collect runs benchmarks/results/kitchen_ordered spirl/kitchen-mkbl/ordered spirl/kitchen-mkbl/ordered_rl
 python -m lightning_skills report runs/spirl/kitchen-mkbl/any runs/spirl/kitchen-mkbl/ordered/seed0 \
     runs/spirl/kitchen-mkbl/ordered_rl metric=return

@@ -1,4 +1,5 @@
 import csv
+import json
 
 import pytest
 
@@ -44,3 +45,17 @@ def test_runs_are_chosen_and_never_overwrite_each_other(tmp_path):
     assert not (tmp_path / "out").exists()
     collect(tmp_path / "runs", tmp_path / "out", ["spirl/maze-small20/strong"])
     assert "strong" in (tmp_path / "out" / "final.csv").read_text()
+
+
+def test_what_an_env_reports_is_kept(tmp_path):
+    folder = write_run(tmp_path / "runs", evaluations=[(100, 1.0, 0.5)], final=(7.0, 0.25))
+    metrics, summary = folder / "metrics.csv", folder / "summary.json"
+    header, *rows = metrics.read_text().splitlines()
+    metrics.write_text("\n".join([f"{header},eval/final_height", *(f"{row},{n}.5" for n, row in enumerate(rows)), ""]))
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "eval/final_height": 3.5, "final_height": [3.5]}))
+    collect(tmp_path / "runs", tmp_path / "out", [])
+    for name, expected in (("spirl_seed0.csv", ["0.5", "1.5"]), ("final.csv", ["3.5"])):
+        with (tmp_path / "out" / name).open() as file:
+            read = list(csv.DictReader(file))
+        assert [row["eval/final_height"] for row in read] == expected
+        assert "final_height" not in read[0]
