@@ -30,6 +30,7 @@ class PretrainOptions:
     updates: int = at_least(1, 1_195_000)  # 200 epochs of 10 passes over 85 000 trajectories, 10 % held out (code)
     clip_norm: float = positive(1e-3)  # global gradient norm during the first updates (code: against NaNs)
     clip_updates: int = at_least(0, 100)  # how many these are (code)
+    cooldown: float = within(0, 1, 0.0)  # share of the updates, at the end, in which the rate falls to 0 (code: none)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from lightning_skills.phases.options import PretrainOptions
 class PretrainModule(PhaseModule):
     """Trains one model by RAdam, the first updates with clipped gradients (SPiRL, app. B and code).
 
+    Beyond that, the last updates may be made with a rate that falls, for budgets much smaller than the authors'.
+
     A subclass sets ``model`` and ``window`` before the plan is asked for. Where data offer images, models see images
     instead of states.
 
@@ -56,5 +58,8 @@ class PretrainModule(PhaseModule):
 
     def descend(self, loss: Tensor) -> None:
         """One step on the model's loss."""
+        left, falling = self.options.updates - self.updates, self.options.cooldown * self.options.updates
+        for group in self.optimizer.param_groups:
+            group["base_lr"] = self.options.lr * (min(1.0, left / falling) if falling else 1.0)
         early = self.updates < self.options.clip_updates
         self.step(self.optimizer, loss, max_norm=self.options.clip_norm if early else None)

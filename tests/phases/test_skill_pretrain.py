@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from tensordict import TensorDict
@@ -63,6 +65,24 @@ def test_gradients_are_clipped_during_the_first_updates_only():
         norms.append(torch.stack([p.grad.norm() for p in module.model.parameters()]).norm().item())
     assert norms[:2] == pytest.approx([1e-3, 1e-3], rel=1e-3)
     assert norms[2] > 0.1
+
+
+@pytest.mark.parametrize(("cooldown", "shares"), [(0.5, [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]), (1.0, [1, 0.875, 0.75])])
+def test_the_rate_falls_over_the_last_updates(cooldown, shares):
+    batch = windows()
+    steady, falling = (build(updates=8, cooldown=share, clip_updates=0) for share in (0.0, cooldown))
+    for share in shares:
+        falling.model.load_state_dict(steady.model.state_dict())
+        falling.optimizer.load_state_dict(copy.deepcopy(steady.optimizer.state_dict()))
+        before = weights(steady)
+        for module in (steady, falling):
+            torch.manual_seed(1)
+            module.training_step(batch, 0)
+        moves = [
+            torch.cat([(b - a).flatten() for a, b in zip(before, weights(module), strict=True)])
+            for module in (steady, falling)
+        ]
+        torch.testing.assert_close(moves[1], share * moves[0], rtol=1e-2, atol=1e-7)
 
 
 def test_it_learns_to_reconstruct():
