@@ -21,9 +21,15 @@ class BcSacConfig:
 PRESETS: dict[str, Overrides] = {
     "maze": {"prior.updates": 50_000},
     "maze/small20": {"prior.updates": 12_000, "rl.frames": 150_000, "rl.tau": 0.02, "rl.timeout_is_done": False},
-    "blocks": {"prior.updates": 22_000, "rl.capacity": 100_000, "rl.frames": 600_000},
+    "blocks": {
+        "prior.updates": 22_000,
+        "prior.cooldown": 0.3,
+        "rl.capacity": 100_000,
+        "rl.frames": 600_000,
+    },
     "kitchen": {
         "prior.updates": 25_000,  # as SPiRL's model; code, as for skills: 192 000, 200 epochs of 10 passes
+        "prior.cooldown": 0.3,
         "rl.capacity": 100_000,
         "rl.frames": 1_300_000,
     },

@@ -33,11 +33,12 @@ PRESETS: dict[str, Overrides] = {
         "rl.tau": 0.02,
         "rl.timeout_is_done": False,
     },
-    "blocks": {"skills.updates": 55_000, "rl.frames": 650_000},
+    "blocks": {"skills.updates": 55_000, "skills.cooldown": 0.3, "rl.frames": 650_000},
     "kitchen": {
         "skills.encoder_width": 128,
         "skills.beta": 5e-4,
         "skills.updates": 25_000,  # as SPiRL's; code: 192 000, 200 epochs of 10 passes
+        "skills.cooldown": 0.3,
         "rl.policy_layers": 5,
         "rl.policy_width": 256,
         "rl.critic_layers": 5,
