@@ -19,6 +19,7 @@ from lightning_skills.command import train
 from lightning_skills.data.batch_env import EnvInfo
 from lightning_skills.errors import InputError
 from lightning_skills.launch import free_port, rank_variables
+from lightning_skills.nets.standardiser import Standardiser
 from lightning_skills.phases.base import PhaseContext, PhaseModule, Update
 from lightning_skills.testing import FORKS, Kill, interrupted_when, run_forked
 
@@ -29,12 +30,13 @@ SPIRL = ["method=spirl", "env=maze", "debug=smoke", "logging=csv", "logging.prog
 
 
 class Scaled(PhaseModule):
-    """A layer with BatchNorm whose loss is the sum of its inputs times the weight."""
+    """A layer with BatchNorm whose loss is the sum of its inputs times the weight, and what it was shown."""
 
     def __init__(self, world_size):
         super().__init__(PhaseContext(None, EnvInfo({"observation": (3,)}, 2, 10), world_size=world_size))
         self.weight = nn.Parameter(torch.ones(3))
         self.norm = nn.BatchNorm1d(3, affine=False)
+        self.standardiser = Standardiser(3)
 
     plan = build_optimizers = update = artefact = progress = None
 
@@ -44,6 +46,7 @@ def step_on_rank(rank, port, folder):
     module = Scaled(2)
     inputs = torch.tensor([[1.0, 2.0, 3.0], [3.0, 6.0, 9.0]]) * (rank + 1)
     module.norm(inputs)
+    module.standardiser.show(inputs)
     module.step(torch.optim.SGD([module.weight], lr=0.5), (module.weight * inputs).sum())
     save_file(
         {name: value.clone() for name, value in module.state_dict().items() if name != "_extra_state"},
@@ -52,7 +55,7 @@ def step_on_rank(rank, port, folder):
     distributed.destroy_process_group()
 
 
-def test_a_step_moves_by_the_mean_gradient_and_averages_running_statistics(tmp_path):
+def test_a_step_moves_by_the_mean_gradient_and_statistics_are_of_all_ranks(tmp_path):
     port = free_port()
     ranks = [FORKS.Process(target=step_on_rank, args=(rank, port, tmp_path)) for rank in (0, 1)]
     for process in ranks:
@@ -63,6 +66,9 @@ def test_a_step_moves_by_the_mean_gradient_and_averages_running_statistics(tmp_p
     # Gradients [4, 8, 12] and twice that; batch means [2, 4, 6] and twice that, with momentum 0.1.
     torch.testing.assert_close(first["weight"], 1 - 0.5 * torch.tensor([6.0, 12.0, 18.0]))
     torch.testing.assert_close(first["norm.running_mean"], 0.1 * torch.tensor([3.0, 6.0, 9.0]))
+    # Shown are n, 3n, 2n, 6n in column n.
+    torch.testing.assert_close(first["standardiser.mean"], torch.tensor([3.0, 6.0, 9.0]))
+    torch.testing.assert_close(first["standardiser.std"], 3.5**0.5 * torch.tensor([1.0, 2.0, 3.0]))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
