@@ -22,6 +22,8 @@ PRESETS: dict[str, Overrides] = {
     "blocks": {
         "prior.updates": 22_000,
         "prior.cooldown": 0.3,
+        "rl.standardise": True,  # as SPiRL's
+        "rl.timeout_is_done": False,
         "rl.capacity": 100_000,
         "rl.frames": 600_000,
     },

@@ -25,7 +25,13 @@ class SacConfig:
 
 PRESETS: dict[str, Overrides] = {
     "maze/small20": {"rl.frames": 150_000, "rl.tau": 0.02, "rl.timeout_is_done": False},
-    "blocks": {"rl.policy_layers": 5, "rl.capacity": 100_000, "rl.frames": 600_000},
+    "blocks": {
+        "rl.policy_layers": 5,
+        "rl.standardise": True,  # as SPiRL's
+        "rl.timeout_is_done": False,
+        "rl.capacity": 100_000,
+        "rl.frames": 600_000,
+    },
     "kitchen": {"rl.policy_layers": 5, "rl.capacity": 100_000, "rl.frames": 1_300_000},
 }
 

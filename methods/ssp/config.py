@@ -33,7 +33,13 @@ PRESETS: dict[str, Overrides] = {
         "rl.tau": 0.02,
         "rl.timeout_is_done": False,
     },
-    "blocks": {"skills.updates": 55_000, "skills.cooldown": 0.3, "rl.frames": 650_000},
+    "blocks": {
+        "skills.updates": 55_000,
+        "skills.cooldown": 0.3,
+        "rl.standardise": True,  # as SPiRL's
+        "rl.timeout_is_done": False,
+        "rl.frames": 650_000,
+    },
     "kitchen": {
         "skills.encoder_width": 128,
         "skills.beta": 5e-4,
