@@ -30,13 +30,14 @@ PRESETS: dict[str, Overrides] = {
         "rl.frames": 150_000,
     },
     # A tenth of the authors' 549 000 updates, hence the cooldown. The beta is that of the closed-loop model; open loop:
-    # 1e-2. Skills run as they were trained: towers of prior rollouts are higher so, in open and in closed loop. Critics
-    # of raw states, with an end at the time limit, learn nothing there in 190 000 frames (docs/methods/spirl.md).
+    # 1e-2. Skills and actions run as they were trained: towers of prior rollouts are higher so. Critics of raw states,
+    # with an end at the time limit, learn nothing there in 190 000 frames (docs/methods/spirl.md).
     "blocks": {
         "skills.beta": 1e-4,
         "skills.updates": 55_000,
         "skills.cooldown": 0.3,
         "rl.bound": None,
+        "rl.tanh_actions": False,
         "rl.standardise": True,
         "rl.timeout_is_done": False,
         "rl.target_divergence": 5.0,
