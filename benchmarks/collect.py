@@ -3,7 +3,7 @@
     python -m benchmarks.collect RUNS_DIR OUT [METHOD/ENV-TASK/NAME ...]
 
 For each run ``OUT/<method>_seed<k>.csv`` has its curves over env frames, and ``OUT/final.csv`` one row per run with the
-final evaluation; both with whatever else the env reports of an evaluation, such as the height of a tower.
+final evaluation; both with whatever else is measured in an evaluation, such as the height of a tower.
 """
 
 import csv
@@ -19,7 +19,7 @@ from lightning_skills.report import csv_table
 
 CURVE = ("phase", "env_frames", "updates", "eval/return", "eval/success", "train/return", "train/success")
 FINAL = ("env_frames", "updates", "episodes", "eval/return", "eval/success")
-LEFT_OUT = "eval/episode_frames"
+LEFT_OUT = "eval/episode_frames"  # whole episodes, as good as always
 
 
 def collect(runs: Path, out: Path, chosen: list[str]) -> int:
@@ -52,7 +52,7 @@ def collect(runs: Path, out: Path, chosen: list[str]) -> int:
 
 
 def _reported(evaluated: Mapping[str, Any]) -> list[str]:
-    """Names of what an env reports of an evaluation beside return and success."""
+    """Names of what an evaluation measures beside return and success."""
     return [key for key in evaluated if key.startswith("eval/") and key not in (*CURVE, LEFT_OUT)]
 
 

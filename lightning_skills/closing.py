@@ -15,6 +15,7 @@ from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.files import advised, reading, writing
 from lightning_skills.launch import program
 from lightning_skills.recorded import AGAIN, SUMMARY, read_metrics, read_summary
+from lightning_skills.report import Snapshot
 from lightning_skills.summaries import acting, outcome
 from lightning_skills.tracking import MLflowTracker
 
@@ -37,15 +38,14 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
     pictures = [folder / name for name in ("curves.png", "trajectories.png", "film.gif", "embeddings.png")]
     summary = read_summary(folder) or {}
     finals = _finals(folder, summary)
-    panels = _tasks(finals) if "tasks" in summary else _snapshots(folder / "evaluations")
+    panels = _tasks(env, finals) if "tasks" in summary else _snapshots(folder / "evaluations")
     with writing(f"pictures into {folder}"):
         report.learning_curves(folder / METRICS, pictures[0])
         report.trajectory_panels(env, panels, pictures[1])
         if finals:
             place, returns = max(finals.values(), key=lambda final: max(final[1]))
             report.film(env, _best_episode(place / "evaluation.npz", returns), pictures[2])
-        if "embeddings" in summary:
-            task_pictures.embeddings(summary["embeddings"], pictures[3])
+        task_pictures.embeddings(summary.get("embeddings", {}), pictures[3])
     made = [path for path in pictures if path.exists()]
     if tracker is not None:
         for path in [*made, *([folder / SUMMARY] if summary else [])]:
@@ -61,18 +61,20 @@ def _finals(run: Path, summary: dict[str, Any]) -> dict[str, tuple[Path, list[fl
     return {"": (run, summary["returns"])} if summary else {}
 
 
-def _tasks(finals: Mapping[str, tuple[Path, list[float]]]) -> list[tuple[str, list[np.ndarray]]]:
+def _tasks(env: BatchEnv, finals: Mapping[str, tuple[Path, list[float]]]) -> list[Snapshot]:
     """Where the policy of each task leads in the end."""
-    return [(task, _episodes(place / "evaluation.npz")) for task, (place, _) in finals.items()]
+    assert env.info.tasks is not None
+    indices = dict(zip(env.info.tasks.test, env.info.tasks.test_indices, strict=True))
+    return [Snapshot(task, _episodes(place / "evaluation.npz"), indices[task]) for task, (place, _) in finals.items()]
 
 
-def _snapshots(evaluations: Path) -> list[tuple[str, list[np.ndarray]]]:
+def _snapshots(evaluations: Path) -> list[Snapshot]:
     """Where the policy led at some evaluations while training."""
     every = [(int(file.stem), _episodes(file)) for file in sorted(evaluations.glob("*/*.npz"))]
     if not every:
         return []
     chosen = np.unique(np.linspace(0, len(every) - 1, PANELS).round().astype(int))
-    return [(report.env_frames(frames), episodes) for frames, episodes in (every[index] for index in chosen)]
+    return [Snapshot(report.env_frames(frames), episodes) for frames, episodes in (every[index] for index in chosen)]
 
 
 def _episodes(file: Path) -> list[np.ndarray]:

@@ -59,18 +59,20 @@ def main(words: Sequence[str]) -> int:
     (out / "episodes.csv").write_text(report.csv_table(_episodes(rollouts)))
     if video is not None:
         report.film(env, rollouts.trajectories[int(np.argmax(rollouts.returns))], video)
-    pictures = _pictures(env, rollouts, out) if isinstance(rollouts, Adaptation) else []
-    print(report.summary_table([*_table(policy, numbers, out, video), *(("look at", str(path)) for path in pictures)]))
+    looks = [("look at", str(path)) for path in _pictures(env, rollouts, out)]
+    print(report.summary_table([*_table(policy, numbers, out, video), *looks]))
     return 0
 
 
-def _pictures(env: BatchEnv, result: Adaptation, out: Path) -> list[Path]:
+def _pictures(env: BatchEnv, rollouts: Rollouts, out: Path) -> list[Path]:
     """What a meta-learner knows of tasks and where it goes, drawn as far as that can be."""
     ways, known = out / "adaptation.png", out / "embeddings.png"
-    drawn = {ways: task_pictures.adaptation(env, result, ways)}
-    if result.embeddings.size:
-        drawn[known] = task_pictures.embeddings(result.known(), known)
-    return [path for path, there in drawn.items() if there]
+    for earlier in (ways, known):
+        earlier.unlink(missing_ok=True)
+    if isinstance(rollouts, Adaptation):
+        task_pictures.adaptation(env, rollouts, ways)
+        task_pictures.embeddings(rollouts.embeddings, known)
+    return [path for path in (ways, known) if path.exists()]
 
 
 def _video(word: str, out: Path) -> Path | None:

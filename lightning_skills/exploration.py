@@ -96,7 +96,10 @@ def main(words: Sequence[str]) -> int:
     (out / "table.md").write_text(f"{table}\n")
     (out / "table.csv").write_text(report.csv_table([per_seed(each) for each in found]))
     first = {each.label: each for each in reversed(found)}
-    drawn = [(f"{label}: {_in_short(each)}", each.rollouts.trajectories) for label, each in sorted(first.items())]
+    drawn = [
+        report.Snapshot(f"{label}: {_in_short(each)}", each.rollouts.trajectories)
+        for label, each in sorted(first.items())
+    ]
     pictured = report.trajectory_panels(Pipeline(explored[0]).probe, drawn, out / "paths.png")
     print(f"{table}\n\nlook at  {out / 'paths.png' if pictured else out / 'table.csv'}")
     return skip.status

@@ -74,6 +74,21 @@ class Panel:
     evaluation: np.ndarray
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """Where an agent went.
+
+    Args:
+        title: Of its panel.
+        trajectories: State vectors, each ``[T, state_dim]``.
+        task: Index of the task they are of, in an env of several; None: of whichever.
+    """
+
+    title: str
+    trajectories: Sequence[np.ndarray]
+    task: int | None = None
+
+
 def panels(rows: Sequence[Row]) -> dict[str, list[Panel]]:
     """What there is to draw, by phase: each quantity that has a finite value, in the order of their importance.
 
@@ -132,19 +147,13 @@ def env_frames(frames: int) -> str:
     return f"{_short(frames)} env frames"
 
 
-def trajectory_panels(
-    env: BatchEnv,
-    snapshots: Sequence[tuple[str, Sequence[np.ndarray]]],
-    out: Path,
-    tasks: Sequence[int] | None = None,
-) -> bool:
+def trajectory_panels(env: BatchEnv, snapshots: Sequence[Snapshot], out: Path) -> bool:
     """Draw where the agent went, one panel per snapshot, into a PNG.
 
     Args:
         env: Knows how to draw its states.
-        snapshots: Title and state trajectories, each ``[T, state_dim]``.
+        snapshots: What each panel shows.
         out: The picture.
-        tasks: Of each snapshot, in an env of several; None: of whichever.
 
     Returns:
         Whether there is a picture; False if this env has none, or there are no snapshots.
@@ -155,12 +164,11 @@ def trajectory_panels(
     lines = math.ceil(len(snapshots) / columns)
     with new_figure(2.6 * columns, 2.8 * lines, out) as figure:
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
-        pursued: Sequence[int | None] = tasks or [None] * len(snapshots)
-        for axes, (title, trajectories), task in zip(grid, snapshots, pursued, strict=False):
+        for axes, snapshot in zip(grid, snapshots, strict=False):
             axes.grid(False)
-            if not env.draw(axes, trajectories, task):
+            if not env.draw(axes, snapshot.trajectories, snapshot.task):
                 return False
-            axes.set_title(title)
+            axes.set_title(snapshot.title)
         for axes in grid[len(snapshots) :]:
             axes.set_axis_off()
         save_png(figure, out)

@@ -7,7 +7,7 @@ import numpy as np
 
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.evaluation.adaptation import Adaptation
-from lightning_skills.report import new_figure, save_png, trajectory_panels
+from lightning_skills.report import Snapshot, new_figure, save_png, trajectory_panels
 
 TASKS = 4
 """Whose ways are drawn."""
@@ -21,12 +21,12 @@ def embeddings(known: Mapping[str, Sequence[Sequence[float]]], out: Path) -> boo
     """Draw task embeddings, by task ``[E][d]``, into a PNG: the two directions in which they differ most.
 
     Returns:
-        Whether there is a picture; False if all embeddings are one.
+        Whether there is a picture; False if there are no embeddings, or all are one.
     """
     points = np.array(list(known.values()))
-    plane = principal_plane(points.reshape(-1, points.shape[-1])).reshape(*points.shape[:2], 2)
-    if not plane.any():
+    if not known or (points == points[0, 0]).all():
         return False
+    plane = principal_plane(points.reshape(-1, points.shape[-1])).reshape(*points.shape[:2], 2)
     with new_figure(SIDE, SIDE, out) as figure:
         from matplotlib import colormaps
 
@@ -57,7 +57,7 @@ def principal_plane(points: np.ndarray) -> np.ndarray:
 
 
 def adaptation(env: BatchEnv, result: Adaptation, out: Path) -> bool:
-    """Draw the ways of the first and the last episodes in some of the tasks, side by side, into a PNG.
+    """Draw the ways of the first episodes in some of the tasks, and below them those of the last, into a PNG.
 
     Returns:
         Whether there is a picture; False if this env has none.
@@ -65,11 +65,17 @@ def adaptation(env: BatchEnv, result: Adaptation, out: Path) -> bool:
     tasks = env.info.tasks
     assert tasks is not None
     indices = dict(zip(tasks.test, tasks.test_indices, strict=True))
-    panels, drawn = [], []
-    for place, name in enumerate(result.tasks[:TASKS]):
-        for stage, episodes in (("before", result.before), ("after", result.trajectories)):
-            each = len(episodes) // len(result.tasks)
-            own = episodes[place * each : (place + 1) * each]
-            panels.append((f"{name}, {stage}", own[:EPISODES]))
-            drawn.append(indices[name])
-    return trajectory_panels(env, panels, out, drawn)
+    stages = (("before", result.before), ("after", result.trajectories))
+    panels = [
+        Snapshot(f"{name}, {stage}", _of(place, episodes, len(result.tasks)), indices[name])
+        for stage, episodes in stages
+        if episodes
+        for place, name in enumerate(result.tasks[:TASKS])
+    ]
+    return trajectory_panels(env, panels, out)
+
+
+def _of(place: int, episodes: Sequence[np.ndarray], tasks: int) -> Sequence[np.ndarray]:
+    """Some of the episodes of one of so many tasks, which follow one after another."""
+    each = len(episodes) // tasks
+    return episodes[place * each : (place + 1) * each][:EPISODES]

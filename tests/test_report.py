@@ -41,7 +41,7 @@ class FakeEnv(BatchEnv):
     def _set_state(self, state): ...
 
     def draw(self, axes, trajectories, task=None):
-        self.drawn.append(len(trajectories))
+        self.drawn.append((len(trajectories), task))
         for path in trajectories:
             axes.plot(*path.T, color="black")
         return self.pictures
@@ -135,18 +135,19 @@ def test_running_mean_keeps_constants_and_lines():
 def test_trajectory_panels(tmp_path):
     env, out = FakeEnv(), tmp_path / "trajectories.png"
     path = np.random.default_rng(0).normal(size=(30, 2)).cumsum(axis=0)
-    assert report.trajectory_panels(
-        env,
-        [(report.env_frames(frames), paths) for frames, paths in ((0, [path]), (5_000, [path, path]), (10**6, [path]))],
-        out,
-    )
-    assert env.drawn == [1, 2, 1]
+    shown = [
+        report.Snapshot("first", [path]),
+        report.Snapshot("both", [path, path], 3),
+        report.Snapshot("last", [path]),
+    ]
+    assert report.trajectory_panels(env, shown, out)
+    assert env.drawn == [(1, None), (2, 3), (1, None)]
     assert ink(out) > 0.01
 
 
 def test_no_picture_of_an_env_that_has_none(tmp_path):
     out = tmp_path / "trajectories.png"
-    assert not report.trajectory_panels(FakeEnv(pictures=False), [("start", [np.zeros((3, 2))])], out)
+    assert not report.trajectory_panels(FakeEnv(pictures=False), [report.Snapshot("start", [np.zeros((3, 2))])], out)
     assert not report.trajectory_panels(FakeEnv(), [], out)
     assert not report.film(FakeEnv(pictures=False), np.zeros((3, 2)), tmp_path / "film.gif")
     assert not list(tmp_path.iterdir())
@@ -179,7 +180,7 @@ def test_pictures_of_the_maze(tmp_path):
     env = make(MazeConfig(), [0])
     start = env.reset()["observation"]
     path = np.concatenate([start, *(env.step(np.ones((1, 2)) * 0.3).observation["observation"] for _ in range(60))])
-    assert report.trajectory_panels(env, [("start", [path])], tmp_path / "maze.png")
+    assert report.trajectory_panels(env, [report.Snapshot("start", [path])], tmp_path / "maze.png")
     assert report.film(env, path, tmp_path / "maze.gif")
     assert ink(tmp_path / "maze.png") > 0.1
 

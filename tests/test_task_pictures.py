@@ -1,5 +1,6 @@
 """Pictures of how meta-learners adapt."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -24,7 +25,8 @@ def test_the_plane_is_that_in_which_points_differ_most():
 
 def test_embeddings_that_are_all_one_are_no_picture(tmp_path):
     out = tmp_path / "embeddings.png"
-    assert not task_pictures.embeddings({"maze-1-2": [[0.5, 0.5]], "maze-3-4": [[0.5, 0.5]]}, out)
+    for known in ({}, {name: [[0.1, 0.7]] * 3 for name in ("maze-1-2", "maze-3-4", "maze-5-6")}):
+        assert not task_pictures.embeddings(known, out)
     assert not out.exists()
 
 
@@ -53,17 +55,23 @@ def test_ways_are_drawn_with_the_goal_of_their_task(tmp_path, monkeypatch):
         curves=np.zeros((2, 4)),
         first=2,
         before=paths[:4],
-        embeddings=np.zeros((2, 2, 0)),
+        embeddings={},
     )
-    drawn = []
+    drawn, figures = [], []
     monkeypatch.setattr(env, "draw", lambda axes, episodes, task: drawn.append((task, episodes)) or True)
+    monkeypatch.setattr("lightning_skills.report.save_png", lambda figure, out: figures.append(figure))
     assert task_pictures.adaptation(env, result, tmp_path / "adaptation.png")
     assert drawn == [
         (indices[0], paths[:2]),
-        (indices[0], paths[4:6]),
         (indices[1], paths[2:4]),
+        (indices[0], paths[4:6]),
         (indices[1], paths[6:]),
     ]
+    titles = [axes.get_title(loc="left") for axes in figures[0].axes]
+    assert titles == [f"{name}, {stage}" for stage in ("before", "after") for name in names]
+    drawn.clear()
+    assert task_pictures.adaptation(env, dataclasses.replace(result, before=[]), tmp_path / "adaptation.png")
+    assert drawn == [(indices[0], paths[4:6]), (indices[1], paths[6:])]
 
 
 @pytest.fixture(scope="module")

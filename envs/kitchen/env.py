@@ -136,11 +136,15 @@ class KitchenEnv(MuJoCoBatch):
         return np.asarray(credit.done(trajectory, KNOWN).any(axis=0))
 
     def draw(self, axes: "Axes", trajectories: Sequence[Array], task: int | None = None) -> bool:
-        """Draw pictures of the trajectory (of several, each ``[T, S]``) in which most of a task's subtasks are done."""
+        """Draw pictures of the trajectory (of several, each ``[T, S]``) in which most subtasks are done.
+
+        Those of the task; among several tasks, if it is not said which, all that there are.
+        """
         camera = pictures.open_camera()
         if camera is None:
             return False
-        subtasks = self.pursued[task or 0].subtasks
+        unsaid = task is None and len(self.pursued) > 1
+        subtasks = KNOWN if unsaid else self.pursued[task or 0].subtasks
         counts = [int(credit.done(path, subtasks).any(axis=0).sum()) for path in trajectories]
         pictures.draw(axes, camera, trajectories[int(np.argmax(counts))])
         axes.set_xlabel(f"{max(counts)} of {len(subtasks)} subtasks")

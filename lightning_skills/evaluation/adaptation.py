@@ -29,7 +29,7 @@ class Episode:
         success: Whether the task was solved at any step.
         frames: Primitive steps.
         states: ``[n + 1, S]``, the state vectors before, between and after its n (skill) transitions.
-        known: What the policy knew of the task, ``[d]``.
+        embedding: What the policy knew of the task, ``[d]``; d is 0 of a module that does not say.
     """
 
     task: int
@@ -37,7 +37,7 @@ class Episode:
     success: bool
     frames: int
     states: np.ndarray
-    known: np.ndarray
+    embedding: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class Adaptation(Rollouts):
         tasks: Names of the tasks.
         curves: Returns ``[T, E]`` of the episodes of all stages, one after another.
         first: How many of these belong to the first stage.
-        before: State vectors of the first stage's episodes, ``[n + 1, S]`` each, task by task.
-        embeddings: What the policy knew of the tasks in the episodes of the last stage, ``[T, E, d]``; d is 0 of a
-            module that does not say.
+        before: State vectors of the first stage's episodes, ``[n + 1, S]`` each, by task; none if that is the last.
+        embeddings: By task, what the policy knew of it in the episodes of the last stage; none of a module that does
+            not say.
     """
 
     tasks: Sequence[str]
     curves: np.ndarray
     first: int
     before: Sequence[np.ndarray]
-    embeddings: np.ndarray
+    embeddings: Mapping[str, list[list[float]]]
 
     def metrics(self) -> dict[str, float]:
         """Means over tasks and episodes of the last stage, and the return in the first, before anything was known."""
@@ -66,12 +66,8 @@ class Adaptation(Rollouts):
     def details(self) -> dict[str, Any]:
         """The returns of each task, episode by episode, and the embeddings of its last stage."""
         curves = dict(zip(self.tasks, self.curves.tolist(), strict=True))
-        known = {"embeddings": self.known()} if self.embeddings.size else {}
+        known = {"embeddings": dict(self.embeddings)} if self.embeddings else {}
         return {**super().details(), "adaptation": curves, **known}
-
-    def known(self) -> dict[str, list[list[float]]]:
-        """The embeddings by task."""
-        return dict(zip(self.tasks, self.embeddings.tolist(), strict=True))
 
 
 def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool = True) -> Adaptation:
@@ -92,6 +88,7 @@ def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool =
         acting = TaskActing(module, env)
         stages = [_run(module, acting, stage) for stage in plan]
     first, last = ([episode for episodes in stage for episode in episodes] for stage in (stages[0], stages[-1]))
+    known = {name: [each.embedding.tolist() for each in own] for name, own in zip(tasks.test, stages[-1], strict=True)}
     per_task = zip(*stages, strict=True)
     return Adaptation(
         returns=np.array([episode.reward for episode in last]),
@@ -101,8 +98,8 @@ def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool =
         tasks=tasks.test,
         curves=np.array([[episode.reward for stage in each for episode in stage] for each in per_task]),
         first=plan[0].episodes,
-        before=[episode.states for episode in first],
-        embeddings=np.stack([episode.known for episode in last]).reshape(len(tasks.test), len(stages[-1][0]), -1),
+        before=[episode.states for episode in first] if len(stages) > 1 else [],
+        embeddings=known if last[0].embedding.size else {},
     )
 
 
@@ -110,9 +107,9 @@ def _run(module: MetaTrainModule, acting: TaskActing, collect: CollectEpisodes) 
     """The episodes of each task of a stage."""
     steps = []
     for step in acting.run(collect, list(collect.tasks)):
-        known = module.known(acting.actor.state)
+        known = module.embedding_of(acting.actor.state)
         embedding = np.zeros((len(step), 0)) if known is None else known.cpu().numpy().copy()
-        steps.append({**{name: step[key].squeeze(-1).numpy() for name, key in COLUMNS.items()}, "known": embedding})
+        steps.append({name: step[key].squeeze(-1).numpy() for name, key in COLUMNS.items()} | {"embedding": embedding})
         acting.remember(step, collect.into)
     columns = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
     episodes = sorted(_episodes(columns), key=lambda pair: pair[0])
@@ -127,5 +124,6 @@ def _episodes(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[int, Episode]
             own = {name: column[first : last + 1, world] for name, column in columns.items()}
             states = np.concatenate([own["before"], own["after"][-1:]])
             solved, reward, frames = own["success"].any(), own["reward"].sum(), own["frames"].sum()
-            yield last, Episode(int(own["task"][0]), float(reward), bool(solved), int(frames), states, own["known"][-1])
+            known = own["embedding"][-1]
+            yield last, Episode(int(own["task"][0]), float(reward), bool(solved), int(frames), states, known)
             first = last + 1

@@ -75,8 +75,8 @@ class ContextMetaModule(MetaTrainModule):
             raise ValueError(f"episodes begin with an embedding from prior, context or all, not {given!r}")
         return TensorDict({"embedding": embedding.cpu()}, batch_size=[len(tasks)])
 
-    def known(self, state: TensorDict) -> Tensor | None:
-        """The embedding."""
+    def embedding_of(self, state: TensorDict) -> Tensor | None:
+        """That of each world's task; None of a policy that knows nothing of it."""
         return state["embedding"] if self.embedding_dim else None
 
     def _of_all(self, tasks: Tensor, memory: TaskReplay) -> Gaussian:

@@ -43,7 +43,7 @@ class MetaTrainModule(PhaseModule):
             memory: What this rank has collected so far.
         """
 
-    def known(self, state: TensorDict) -> Tensor | None:
+    def embedding_of(self, state: TensorDict) -> Tensor | None:
         """What an acting state ``[N]`` says of the task, as points ``[N, d]`` of a space to be drawn; None: nothing."""
         return None
 

@@ -78,7 +78,7 @@ class Witness(MetaTrainModule):
     def act(self, observation, state, explore):
         return state["begun"], state, TensorDict({}, batch_size=observation.batch_size)
 
-    def known(self, state):
+    def embedding_of(self, state):
         return state["begun"]
 
     def adaptation(self):
@@ -251,5 +251,14 @@ def test_adaptation_runs_every_stage_in_the_tasks_to_test_on(tmp_path):
     numbers = [[n for n, begun in enumerate(module.begun, 1) if begun == ("context", task)] for task in (3, 4)]
     stored = [3 * skills(task) for task in (3, 4)]
     known = [[[n, count] for n in own] for own, count in zip(numbers, stored, strict=True)]
-    assert result.embeddings.tolist() == known
-    assert result.details()["embeddings"] == {"d": known[0], "e": known[1]}
+    assert result.embeddings == result.details()["embeddings"] == {"d": known[0], "e": known[1]}
+
+
+def test_who_has_one_stage_and_no_embedding_says_so():
+    module = Witness()
+    module.adaptation = lambda: Witness.adaptation(module)[:1]
+    module.embedding_of = lambda state: None
+    result = adapt(module, lambda seeds: Tasks(len(seeds)), seed=3)
+    assert result.before == []
+    assert result.embeddings == {}
+    assert "embeddings" not in result.details()

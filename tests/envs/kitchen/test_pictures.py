@@ -51,6 +51,17 @@ def test_a_plot_shows_the_best_trajectory_over_its_time(env):
     assert axes.get_xlabel() == "1 of 4 subtasks"
 
 
+def test_among_several_tasks_subtasks_are_those_of_the_one_that_is_said(env):
+    several = make(KitchenConfig(task="simpl-test4"), seeds=[0])
+    without = next(index for index, task in enumerate(several.pursued) if "microwave" not in task.subtasks)
+    said = []
+    for task in (None, without):
+        axes = Figure().subplots()
+        several.draw(axes, [opening(30)], task)
+        said.append(axes.get_xlabel())
+    assert said == ["1 of 7 subtasks", "0 of 4 subtasks"]
+
+
 def test_envs_share_a_camera(env, monkeypatch):
     monkeypatch.setattr(pictures, "Camera", lambda: pytest.fail("a second camera"))
     other = make(KitchenConfig(), seeds=[1])
