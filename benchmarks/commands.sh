@@ -37,7 +37,7 @@ python -m benchmarks.collect runs benchmarks/results/maze40 spirl/maze-spirl40/s
     flat_prior/maze-spirl40/spirl_maze_flat_prior bc_sac/maze-spirl40/spirl_maze_bc_sac sac/maze-spirl40/spirl_maze_sac
 
 # docs/methods/spirl.md, "The kitchen": credit in the task's order and in any order, with the same skills.
-kitchen="method=spirl env=kitchen env.threads=1 method.rl.frames=250000"
+kitchen="method=spirl env=kitchen env.threads=1 method.skills.cooldown=0 method.rl.frames=250000"
 python train.py $kitchen seed=0 name=ordered
 for seed in 1 2; do
     python train.py $kitchen seed=$seed name=ordered phase=skills
@@ -48,7 +48,7 @@ for seed in 0 1 2; do
 done
 # Baselines, in any order.
 baseline="env=kitchen env.ordered=false env.threads=1 seed=0 name=any evaluation.interim_every=50000"
-python train.py method=ssp $baseline method.rl.frames=350000
+python train.py method=ssp $baseline method.skills.cooldown=0 method.rl.frames=350000
 python -m benchmarks.collect runs benchmarks/results/kitchen_any spirl/kitchen-mkbl/any ssp/kitchen-mkbl/any
 python -m benchmarks.collect runs benchmarks/results/kitchen_ordered spirl/kitchen-mkbl/ordered spirl/kitchen-mkbl/ordered_rl
 python -m lightning_skills report runs/spirl/kitchen-mkbl/any runs/spirl/kitchen-mkbl/ordered/seed0 \
@@ -60,7 +60,7 @@ python -m lightning_skills explore runs/spirl/kitchen-mkbl/ordered env.threads=1
 cp exploration/table.csv benchmarks/results/kitchen_prior/any_order.csv
 
 # docs/methods/spirl.md, "Blocks": what the prior does before RL.
-python train.py experiment=blocks_dense phase=skills seed=100 method.skills.updates=20000 name=prior
+python train.py experiment=blocks_dense phase=skills seed=100 method.skills.cooldown=0 name=prior
 for bound in 2 null; do
     python -m lightning_skills explore runs/spirl/blocks-dense11/prior method.rl.bound=$bound frames=30000 out=exploration_$bound
 done

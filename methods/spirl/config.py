@@ -48,9 +48,9 @@ PRESETS: dict[str, Overrides] = {
         "skills.encoder_width": 128,
         "skills.decoder_layers": 5,
         "skills.beta": 5e-4,
-        # A rate that falls does on seed 100 what the authors' 480 000 updates may do: without it prior rollouts are as
-        # good after 12 500 as after 25 000. Skills run as they were trained, since twice tanh cost half the subtasks
-        # there (docs/envs/kitchen.md).
+        # The authors make 480 000. On seed 100 prior rollouts were as good after 12 500 as after 25 000, and better with
+        # a rate that falls. Skills run as they were trained, since twice tanh cost half the subtasks there
+        # (docs/envs/kitchen.md).
         "skills.updates": 25_000,
         "skills.cooldown": 0.3,
         "rl.bound": None,
