@@ -48,8 +48,8 @@ PRESETS: dict[str, Overrides] = {
         "skills.encoder_width": 128,
         "skills.decoder_layers": 5,
         "skills.beta": 5e-4,
-        # The authors make 480 000. On seed 100 prior rollouts were as good after 12 500 as after 25 000, and better with
-        # a rate that falls. Skills run as they were trained, since twice tanh cost half the subtasks there
+        # The authors make 480 000. On seed 100 prior rollouts were as good after 12 500 as after 25 000, and better
+        # with a rate that falls. Skills run as they were trained, since twice tanh cost half the subtasks there
         # (docs/envs/kitchen.md).
         "skills.updates": 25_000,
         "skills.cooldown": 0.3,
