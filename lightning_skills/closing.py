@@ -63,9 +63,12 @@ def _finals(run: Path, summary: dict[str, Any]) -> dict[str, tuple[Path, list[fl
 
 def _tasks(env: BatchEnv, finals: Mapping[str, tuple[Path, list[float]]]) -> list[Snapshot]:
     """Where the policy of each task leads in the end."""
-    assert env.info.tasks is not None
-    indices = dict(zip(env.info.tasks.test, env.info.tasks.test_indices, strict=True))
-    return [Snapshot(task, _episodes(place / "evaluation.npz"), indices[task]) for task, (place, _) in finals.items()]
+    tasks = env.info.tasks
+    assert tasks is not None
+    return [
+        Snapshot(task, _episodes(place / "evaluation.npz"), tasks.test_index(task))
+        for task, (place, _) in finals.items()
+    ]
 
 
 def _snapshots(evaluations: Path) -> list[Snapshot]:

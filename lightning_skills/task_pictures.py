@@ -64,10 +64,9 @@ def adaptation(env: BatchEnv, result: Adaptation, out: Path) -> bool:
     """
     tasks = env.info.tasks
     assert tasks is not None
-    indices = dict(zip(tasks.test, tasks.test_indices, strict=True))
     stages = (("before", result.before), ("after", result.trajectories))
     panels = [
-        Snapshot(f"{name}, {stage}", _of(place, episodes, len(result.tasks)), indices[name])
+        Snapshot(f"{name}, {stage}", _of(place, episodes, len(result.tasks)), tasks.test_index(name))
         for stage, episodes in stages
         if episodes
         for place, name in enumerate(result.tasks[:TASKS])

@@ -37,6 +37,10 @@ class TaskDistribution:
         """Of the tasks to test on."""
         return tuple(range(len(self.train), len(self)))
 
+    def test_index(self, name: str) -> int:
+        """Of the task of this name to test on."""
+        return len(self.train) + self.test.index(name)
+
     def tested(self, count: int | None) -> "TaskDistribution":
         """The same with the first so many tasks to test on; None: with all."""
         return replace(self, test=self.test[:count])
