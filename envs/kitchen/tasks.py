@@ -93,9 +93,8 @@ TASKS: Mapping[str, KitchenTask] = {
 
 DISTRIBUTIONS: Mapping[str, TaskDistribution] = {
     "simpl": TaskDistribution(_names(SIMPL_TRAIN), _names(SIMPL_TEST)),
-    "simpl-test4": TaskDistribution(_names(SIMPL_TRAIN), _names(SIMPL_TEST[:4])),
 }
-"""SiMPL's meta-training set and its test tasks; for two cores, the first four of these."""
+"""SiMPL's meta-training set and its test tasks."""
 
 
 def pursue(config: KitchenConfig) -> tuple[list[KitchenTask], TaskDistribution | None]:

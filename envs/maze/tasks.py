@@ -113,9 +113,8 @@ DISTRIBUTIONS: Mapping[str, TaskDistribution] = {
     "simpl20-train10": TaskDistribution(_names(SIMPL_TRAIN20[:10]), _names(SIMPL_TEST)),
     "simpl20-train20": TaskDistribution(_names(SIMPL_TRAIN20), _names(SIMPL_TEST)),
     "simpl20-train40": TaskDistribution(_names(SIMPL_TRAIN40), _names(SIMPL_TEST)),
-    "simpl20-train8": TaskDistribution(_names(SIMPL_TRAIN20[:8]), _names(SIMPL_TEST[:4])),
 }
-"""SiMPL's meta-training sets and the test tasks they share; for two cores, the first eight and four of these."""
+"""SiMPL's meta-training sets and the test tasks they share."""
 
 
 def task(config: MazeConfig) -> MazeTask:

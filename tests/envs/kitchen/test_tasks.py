@@ -51,8 +51,3 @@ def test_every_task_can_be_chosen_and_an_unknown_one_names_the_close_ones():
     assert set(ENV.tasks) == set(TASKS)
     with pytest.raises(InputError, match="unknown kitchen task 'mkb'; did you mean mkbl"):
         make(KitchenConfig(task="mkb"), seeds=[0])
-
-
-def test_for_two_cores_there_are_the_first_four_test_tasks():
-    few, all_of_them = DISTRIBUTIONS["simpl-test4"], DISTRIBUTIONS["simpl"]
-    assert (few.train, few.test) == (all_of_them.train, all_of_them.test[:4])
