@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# One command for every cell of every results table. A table's numbers are the final evaluations (summary.json) of these
-# runs; benchmarks/results/ keeps them with the curves of every seed.
+# The commands of the results tables whose curves of every seed are in benchmarks/results/. A table's numbers are the final
+# evaluations (summary.json) of these runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # README, "A maze that flat RL cannot solve": SPiRL and SAC after the same 150 000 env frames, seeds 0-2.
 python train.py -m method=spirl,sac env=maze env.task=small20 seed=0,1,2
-python -m benchmarks.collect runs benchmarks/results/maze_small20
+python -m benchmarks.collect runs benchmarks/results/maze_small20 spirl/maze-small20/default sac/maze-small20/default
 
 # docs/methods/spirl.md, "Where the prior leads": rollouts of priors in the paper's maze, seeds 0-2.
-python train.py -m experiment=spirl_maze phase=skills seed=0,1,2
-python train.py -m experiment=spirl_maze_flat_prior phase=prior seed=0,1,2
+python train.py -m experiment=spirl_maze phase=skills name=prior seed=0,1,2
+python train.py -m experiment=spirl_maze_flat_prior phase=prior name=prior seed=0,1,2
 explored=benchmarks/results/maze40_exploration
 explore() { python -m lightning_skills explore "$@" && cp exploration/table.csv "$explored/$name.csv"; }
-spirl=runs/spirl/maze-spirl40/spirl_maze
-name=action_prior explore runs/flat_prior/maze-spirl40/spirl_maze_flat_prior
+spirl=runs/spirl/maze-spirl40/prior
+name=action_prior explore runs/flat_prior/maze-spirl40/prior
 name=bound2 explore $spirl method.rl.bound=2
 name=unbounded explore $spirl
 name=bound2_horizon10000 explore $spirl method.rl.bound=2 env.horizon=10000
@@ -25,14 +25,15 @@ name=goal_bound2_slope1 explore $spirl/seed0 frames=1200000 method.rl.bound=2 me
 name=goal_bound3_slope1 explore $spirl/seed0 frames=1200000 method.rl.bound=3 method.rl.slope=1
 
 # docs/methods/spirl.md, "The paper's maze": seed 0.
-python train.py experiment=spirl_maze seed=0 skills=runs/spirl/maze-spirl40/spirl_maze/seed0 \
+python train.py experiment=spirl_maze seed=0 skills=$spirl/seed0 \
     evaluation.interim_every=20000
-python train.py experiment=spirl_maze_ssp seed=0 skills=runs/spirl/maze-spirl40/spirl_maze/seed0 \
+python train.py experiment=spirl_maze_ssp seed=0 skills=$spirl/seed0 \
     method.rl.frames=400000 evaluation.interim_every=50000
 flat="collect.worlds=10 method.rl.updates_per_transition=0.1 method.rl.frames=400000 evaluation.interim_every=50000"
-python train.py -m experiment=spirl_maze_flat_prior,spirl_maze_sac seed=0 $flat
-python train.py experiment=spirl_maze_bc_sac seed=0 $flat \
-    prior=runs/flat_prior/maze-spirl40/spirl_maze_flat_prior/seed0
+python train.py experiment=spirl_maze_sac seed=0 $flat
+for method in flat_prior bc_sac; do
+    python train.py experiment=spirl_maze_$method seed=0 $flat prior=runs/flat_prior/maze-spirl40/prior/seed0
+done
 python -m benchmarks.collect runs benchmarks/results/maze40 spirl/maze-spirl40/spirl_maze ssp/maze-spirl40/spirl_maze_ssp \
     flat_prior/maze-spirl40/spirl_maze_flat_prior bc_sac/maze-spirl40/spirl_maze_bc_sac sac/maze-spirl40/spirl_maze_sac
 
@@ -84,7 +85,7 @@ python -m benchmarks.kitchen
 # docs/envs/maze.md: speed of demonstrations and images, and how often random actions reach the goal.
 python -m benchmarks.maze
 
-# docs/benchmarks.md: what collecting during updates gains.
+# What collecting during updates gains.
 python -m benchmarks.ahead
 
 # Film strips of demonstrations: docs/envs/kitchen.md (microwave, light switch, slide cabinet, hinge cabinet) and blocks.md.

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from lightning_skills import command, plugins
+from lightning_skills import command, listings, plugins
 from lightning_skills.errors import InputError
 
 HELP = """\
@@ -13,6 +13,8 @@ usage: python -m lightning_skills COMMAND
 
   methods                                what there is to train, one line each
   envs                                   where, one line each
+  tasks ENV                              what env.task may be there
+  experiments                            the settings of papers' cells and of our tables, for experiment=NAME
   train key=value ...                    the same as train.py
   report RUN_OR_FOLDER|mlflow:EXPERIMENT... [out=report] [metric=success] [by=method] [uri=TRACKING_URI]
                                          curves and tables over recorded runs
@@ -51,6 +53,10 @@ def main(words: Sequence[str]) -> int:
             return _list(plugins.methods())
         case ["envs"]:
             return _list(plugins.envs())
+        case ["tasks", env]:
+            return command.guard(lambda: _said(listings.tasks(env)))
+        case ["experiments"]:
+            return _said(listings.experiments())
         case ["report", *rest]:
             return command.guard(lambda: _report(rest))
         case ["explore", *rest]:
@@ -105,6 +111,11 @@ def _list(registry: plugins.Registry) -> int:
         print(f"{name:<{width}}  {registry[name].summary}")
     for name, reason in registry.broken.items():
         print(f"{name:<{width}}  cannot be used: {reason}", file=sys.stderr)
+    return 0
+
+
+def _said(lines: Sequence[str]) -> int:
+    print("\n".join(lines))
     return 0
 
 

@@ -15,7 +15,7 @@ from lightning_skills import report, summaries, task_pictures, trained
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.adaptation import Adaptation
-from lightning_skills.evaluation.protocol import final
+from lightning_skills.evaluation.protocol import adapts, final
 from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.quiet import quiet
 from lightning_skills.trained import Trained
@@ -48,6 +48,8 @@ def main(words: Sequence[str]) -> int:
     video = _video(options["record_video"], out)
     quiet()
     policy = trained.load(one_place(places), changed, options["uri"] or None, options["checkpoint"] or None)
+    if options["episodes"] and adapts(policy.module):
+        raise InputError("this policy adapts to tasks, in as many episodes as its own options say; leave out episodes")
     check_free(out / NUMBERS, options["overwrite"])
     env = policy.pipeline.probe
     if video is not None and env.film(env.observe()["observation"][:1]) is None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from lightning_skills import __main__ as cli
-from lightning_skills import command
+from lightning_skills import command, config
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import newest
 from lightning_skills.command import train
@@ -51,11 +51,15 @@ def spirl(tmp_path, *words):
     ]
 
 
+COMMANDS = ["methods", "envs", "tasks", "experiments", "train", "report", "explore", "evaluate", "export", "check"]
+COMMANDS += ["data"] * 5
+
+
 @pytest.mark.parametrize(
     ("words", "commands"),
     [
-        ([], ["methods", "envs", "train", "report", "explore", "evaluate", "export", "check", *["data"] * 5]),
-        (["-h"], ["methods", "envs", "train", "report", "explore", "evaluate", "export", "check", *["data"] * 5]),
+        ([], COMMANDS),
+        (["-h"], COMMANDS),
         (["report", "--help"], ["report"]),
         (["evaluate", "RUN", "-h"], ["evaluate"]),
         (["envs", "--help"], ["envs"]),
@@ -101,7 +105,24 @@ def test_help_and_lists(capsys):
     assert "spirl" in capsys.readouterr().out
     assert cli.main(["envs"]) == 0
     assert "maze" in capsys.readouterr().out
+    assert cli.main(["tasks", "maze"]) == 0
+    assert {"small20", "spirl40", "simpl20-12-7"} < set(capsys.readouterr().out.splitlines())
+    assert cli.main(["tasks", "gymnasium"]) == 0
+    assert capsys.readouterr().out.startswith("env.task is whatever gymnasium takes")
+    assert cli.main(["experiments"]) == 0
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert listed.keys() == {file.stem for file in (config.CONF / "experiment").glob("*.yaml")}
+    assert listed["pearl_point_blind"].startswith("The control of experiment=pearl_point: the same frames")
     assert cli.main(["nonsense"]) == 2
+
+
+def test_a_distribution_is_listed_among_the_tasks_as_one_and_no_env_is_named(capsys):
+    assert cli.main(["tasks", "kitchen"]) == 0
+    assert capsys.readouterr().out.startswith("simpl  (a distribution")
+    assert cli.main(["tasks", "locomotion"]) == 0
+    assert "cheetah-vel-0 ... cheetah-vel-129" in capsys.readouterr().out.splitlines()
+    assert cli.main(["tasks", "kitchn"]) == 2
+    assert "did you mean kitchen" in capsys.readouterr().err
 
 
 def test_who_waits_at_a_terminal_hears_at_once_that_it_starts(monkeypatch, capsys):

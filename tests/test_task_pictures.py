@@ -94,3 +94,9 @@ def test_a_run_and_its_evaluation_show_what_is_known_of_tasks(meta_run, tmp_path
         assert str(tmp_path / name) in said
         assert (tmp_path / name).stat().st_size > 5000
     assert json.loads((tmp_path / "evaluation.json").read_text())["embeddings"] == known
+
+
+def test_a_meta_learner_has_its_own_number_of_episodes(meta_run, tmp_path, capsys):
+    assert main.main(["evaluate", str(meta_run), "episodes=3", f"out={tmp_path / 'out'}"]) == 2
+    assert "in as many episodes as its own options say; leave out episodes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

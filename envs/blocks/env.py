@@ -112,8 +112,8 @@ class BlocksEnv(MuJoCoBatch):
     def episode_info(self) -> Mapping[str, Array]:
         """What SPiRL's authors log of an episode at its end.
 
-        ``final_height``: levels of the tower that stands; in dense tasks also how many blocks have been grasped, lifted
-        and stacked (``blocks_stacked``).
+        ``final_height``: levels of the tower that stands; in dense tasks also how many blocks have been grasped, and
+        then lifted, ``above`` another, and ``set_down`` on something, be it the table, which the authors call stacked.
         """
         counts = self._progress.counts() if self.task.dense else {}
         return {"final_height": self._height(self._all) / geometry.EDGE, **counts}

@@ -20,9 +20,10 @@ SUPPORT_REACH, SUPPORT_LOW, SUPPORT_HIGH = 0.08, 0.04, 0.085
 """How far beside and above a supported block its load may be."""
 GRASP_REACH, GRASP_LOW, GRASP_HIGH = 0.08, 0.08, 0.14
 """How far beside and above a grasped block the gripper may be. The authors' rewards have the band 0.16 to 0.22, their
-script has this one; as both are about the same grasp, the first is taken as measured from a point 0.08 higher."""
+script has this one and holds at 0.11; as no grasp of the script would ever count by the first, this one is taken."""
 GAP_LOW, GAP_HIGH, CLEARANCE = 0.03, 0.05, 0.01
-"""How far fingers are from the gripper's middle, and at least from the block's, where they hold a block."""
+"""How far each finger is from the gripper's middle, and at least from the block's, where they hold a block. The authors
+have the band of the first two for the fingers' distance from each other; a held block is within both."""
 GRASP_STEPS = 5
 """A block counts as grasped after so many steps in a row."""
 MAX_TILT = math.pi / 4
@@ -105,11 +106,11 @@ class Progress:
 
     def __init__(self, num_worlds: int, blocks: int) -> None:
         self.streak = np.zeros((num_worlds, blocks), dtype=np.int64)
-        self.grasped, self.lifted, self.stacked = np.zeros((3, num_worlds, blocks), dtype=bool)
+        self.grasped, self.lifted, self.above, self.set_down = np.zeros((4, num_worlds, blocks), dtype=bool)
 
     def reset(self, worlds: Array) -> None:
         """Forget the episodes of the worlds ``[n]``."""
-        for flags in (self.streak, self.grasped, self.lifted, self.stacked):
+        for flags in vars(self).values():
             flags[worlds] = 0
 
     def update(self, worlds: Array, blocks: Array, grip: Grip) -> None:
@@ -117,13 +118,14 @@ class Progress:
         self.streak[worlds] = (self.streak[worlds] + 1) * grasps(blocks, grip)
         self.grasped[worlds] |= self.streak[worlds] >= GRASP_STEPS
         self.lifted[worlds] |= self.grasped[worlds] & lifted(blocks)
-        self.stacked[worlds] |= self.grasped[worlds] & stacked(blocks)
+        self.above[worlds] |= self.grasped[worlds] & stacked(blocks)
+        self.set_down[worlds] |= self.grasped[worlds] & supported(blocks)
 
     def bonus(self, worlds: Array) -> Array:
-        """Dense reward of a step for what has been done: 1 a lifted block, 2 a stacked one, ``[n]``."""
-        return np.where(self.stacked[worlds], 2.0, self.lifted[worlds]).sum(axis=1)
+        """Dense reward of a step for what has been done: 1 a lifted block, 2 one above another, ``[n]``."""
+        return np.where(self.above[worlds], 2.0, self.lifted[worlds]).sum(axis=1)
 
     def counts(self) -> dict[str, Array]:
-        """How many blocks have been grasped, lifted and stacked, each ``[N]``."""
-        flags = {"grasped": self.grasped, "lifted": self.lifted, "stacked": self.stacked}
+        """How many blocks have been grasped, and then lifted, above another, and set down, each ``[N]``."""
+        flags = {name: each for name, each in vars(self).items() if each.dtype == bool}
         return {f"blocks_{name}": each.sum(axis=1).astype(float) for name, each in flags.items()}

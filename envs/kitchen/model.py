@@ -104,9 +104,10 @@ def group(body: str) -> str:
 
 def _path() -> Path:
     package = importlib.util.find_spec("gymnasium_robotics")
-    if package is None or package.origin is None:
+    path = Path(package.origin).parent / XML if package is not None and package.origin is not None else None
+    if path is None or not path.is_file():
         raise InputError("the kitchen needs the model in gymnasium-robotics: pip install 'gymnasium-robotics==1.4.2'")
-    return Path(package.origin).parent / XML
+    return path
 
 
 def _divide_counters(spec: mujoco.MjSpec, compiled: mujoco.MjModel) -> None:

@@ -27,16 +27,16 @@ TREE: Mapping[str, Mapping[str, float]] = {
     "kl": {"s": 100.0},
     "bt": {"s": 52.6, "l": 47.4},
 }
-"""How often, in percent, each subtask follows what was done before (SkiLD's figure of the recordings; spec of SkiMo,
-4.2). The figure does not tell the fourth."""
+"""How often, in percent, each subtask follows what was done before (SkiLD's figure of the recordings: Pertsch, Lee, Wu
+and Lim, CoRL 2021). The figure does not tell the fourth."""
 
 
 def draw(kind: str, rng: np.random.Generator) -> str:
     """Letters of four subtasks in order.
 
     Args:
-        kind: "mixed": by the tree, whose three are ended, uniformly, as one of SiMPL's tasks, which are the sequences
-            of the recordings; "random": any four of the seven in any order, uniformly.
+        kind: "mixed": by the tree, whose three are ended, uniformly, as one of SiMPL's tasks, to train on or to test
+            on; "random": any four of the seven in any order, uniformly.
         rng: Where they are drawn from.
     """
     if kind == "random":

@@ -1,6 +1,6 @@
 """The named tasks: four subtasks, in the order in which they are to be done.
 
-Sources: specs of SPiRL (4.3), SkiMo (4.2, 4.3) and SiMPL (5.2); goals and threshold are D4RL's.
+Sources: the papers and released code of SPiRL, SkiMo and SiMPL; goals and threshold are D4RL's.
 """
 
 from collections.abc import Mapping

@@ -17,7 +17,12 @@ def final(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) ->
     return _judged(module, make_env, options, options.seed + 1, options.episodes)
 
 
+def adapts(module: PhaseModule) -> bool:
+    """Whether it is judged by how it adapts to tasks, in as many episodes as its own options say."""
+    return isinstance(module, MetaTrainModule) and module.context.env.tasks is not None
+
+
 def _judged(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions, seed: int, episodes: int) -> Rollouts:
-    if isinstance(module, MetaTrainModule) and module.context.env.tasks is not None:
+    if isinstance(module, MetaTrainModule) and adapts(module):
         return adapt(module, make_env, seed, options.explore)
     return rollout(module, make_env, episodes, seed, options.explore)

@@ -28,7 +28,7 @@ PRESETS: dict[str, Overrides] = {
         "rl.frames": 600_000,
     },
     "kitchen": {
-        "prior.updates": 25_000,  # as SPiRL's model; code, as for skills: 192 000, 200 epochs of 10 passes
+        "prior.updates": 25_000,  # as SPiRL's model; code: some 1.06M, 200 epochs of 10 passes over 137 000 pairs
         "prior.cooldown": 0.3,
         # As the code: clamped. In closed form the divergence rose to 14 000 nats where states left the demonstrations,
         # and the critics with it.

@@ -62,7 +62,8 @@ class SimplConfig:
 PRESETS: dict[str, Overrides] = {
     "maze": {"skills.updates": 100_000},  # ours
     "kitchen": {
-        "skills.updates": 480_000,  # SPiRL's code
+        "skills.updates": 25_000,  # as SPiRL's preset here; its code 480 000, without a cooldown
+        "skills.cooldown": 0.3,
         "meta.embedding_dim": 6,
         "meta.layers": 5,
         "meta.width": 128,

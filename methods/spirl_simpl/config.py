@@ -28,7 +28,8 @@ class SpirlSimplConfig:
 PRESETS: dict[str, Overrides] = {
     "maze": {"skills.updates": 100_000},  # ours
     "kitchen": {
-        "skills.updates": 480_000,  # SPiRL's code
+        "skills.updates": 25_000,  # as SPiRL's preset here; its code 480 000, without a cooldown
+        "skills.cooldown": 0.3,
         "adapt.layers": 5,
         "adapt.width": 128,
         **of_phase("adapt", SPIRL_IN_SIMPLS_KITCHEN),

@@ -148,7 +148,7 @@ def test_a_learned_weight_of_the_entropy_and_scaled_rewards_exclude_each_other()
 
 
 def test_what_the_paper_says():
-    """App. F.2, and of the rest what the spec recalls."""
+    """App. F.2; sizes of batches are not sure."""
     for env, (items, batch) in {"maze": (1024, 4096), "kitchen": (256, 1024)}.items():
         config, preset = METHOD.config(), METHOD.preset(env, "any")
         chosen = {

@@ -78,6 +78,11 @@ def test_the_model_has_the_sizes_of_the_authors_simulator():
     assert model.actuator_gear[:2, 0].tolist() == [500, 500]
     assert model.dof_damping[:2].tolist() == [1000, 1000]
     assert model.nq == 4 + 3 * 11
+    assert sorted(set(model.geom_friction[:, 0])) == [1.0, 30.0]
+    assert {model.geom(i).bodyid[0] for i in range(model.ngeom) if model.geom_friction[i, 0] == 30.0} == {
+        model.jnt_bodyid[joint] for joint in (2, 3)
+    }
+    assert model.jnt_range[2:4].tolist() == [[0, 0.08]] * 2
 
 
 @pytest.mark.parametrize(("config", "reach"), [(FIVE, 0.54), (ELEVEN, 1.14)])
@@ -158,6 +163,7 @@ def test_dense_reward_of_a_block_that_is_grasped_lifted_and_put_on_another():
     state = env.observe()["observation"][0]
     assert state[16] > 1.1, "block 2 is held"
     assert state[7] == pytest.approx(0.04, abs=2e-3)
+    assert env.episode_info()["blocks_set_down"] == [0.0]
     first = np.flatnonzero(rewards)[0]
     assert rewards[:first] == [0.0] * first
     assert first >= 8 + 4, "five steps in a row off the table"
@@ -168,7 +174,7 @@ def test_dense_reward_of_a_block_that_is_grasped_lifted_and_put_on_another():
     assert down[-1].reward[0] == pytest.approx(2.0 + 50 * 0.08, abs=0.1)
     info = env.episode_info()
     assert info.pop("final_height") == pytest.approx([1.0], abs=0.02)
-    assert info == {"blocks_grasped": [1], "blocks_lifted": [1], "blocks_stacked": [1]}
+    assert info == {"blocks_grasped": [1], "blocks_lifted": [1], "blocks_above": [1], "blocks_set_down": [1]}
     assert env.observe()["observation"][0, 16] == pytest.approx(0.92, abs=2e-3)
     env.reset()
     assert not any(values.any() for values in env.episode_info().values())
@@ -178,6 +184,7 @@ def test_only_the_time_limit_ends_an_episode():
     env = make(replace(FIVE, horizon=7), seeds=[0])
     assert [bool(step.truncated[0]) for step in roll(env, [[0, 0, 0]] * 7)] == [False] * 6 + [True]
     assert make(ELEVEN, seeds=[0]).info.horizon == 1000
+    assert make(FIVE, seeds=[0]).info.horizon == 500
 
 
 def same(left, right, worlds=slice(None)):

@@ -111,7 +111,14 @@ def test_dense_bonus_of_a_block_that_is_grasped_lifted_stacked_and_dropped():
     assert [bonus(in_hand, held) for _ in range(4)] == [0.0] * 4
     assert bonus(in_hand, afar) == 0.0, "the fifth step in a row is missing"
     assert [bonus(in_hand, held) for _ in range(5)] == [0.0] * 4 + [1.0]
+    assert progress.counts()["blocks_set_down"] == [0]
     assert bonus((0.4, TABLE), afar) == 1.0, "once lifted, always rewarded"
+    assert {name: count.tolist() for name, count in progress.counts().items()} == {
+        "blocks_grasped": [1],
+        "blocks_lifted": [1],
+        "blocks_above": [0],
+        "blocks_set_down": [1],
+    }
     assert bonus((0.2, 0.92), afar) == 2.0
     assert bonus((0.4, TABLE), afar) == 2.0
     progress.reset(world)
@@ -127,4 +134,4 @@ def test_blocks_that_were_not_grasped_earn_nothing_while_others_do():
     assert progress.lifted.tolist() == [[False, True], [False, False], [True, False]]
     assert progress.bonus(np.arange(3)).tolist() == [1.0, 0.0, 1.0]
     assert progress.counts()["blocks_lifted"].tolist() == [1, 0, 1]
-    assert progress.counts()["blocks_stacked"].tolist() == [0, 0, 0]
+    assert progress.counts()["blocks_above"].tolist() == [0, 0, 0]

@@ -98,6 +98,12 @@ def test_an_order_that_is_not_kept_pays_only_where_order_does_not_matter(demonst
     assert rewards[1].tolist().count(1) == 4
 
 
+def test_by_default_tasks_are_spirls_in_order_within_280_steps():
+    env = make(KitchenConfig(), seeds=[0])
+    assert (env.info.horizon, KitchenConfig().ordered, KitchenConfig().task) == (280, True, "mkbl")
+    assert env.info.observation_shapes == {"observation": (60,)}
+
+
 def test_episodes_end_with_the_last_subtask_or_the_horizon():
     env = make(KitchenConfig(horizon=3), seeds=[0])
     ends = [env.step(np.zeros((1, 9))) for _ in range(3)]

@@ -1,6 +1,7 @@
 """Pictures: rendered from states, without a display."""
 
 import matplotlib
+import mujoco
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -68,9 +69,10 @@ def test_envs_share_a_camera(env, monkeypatch):
     assert np.array_equal(other.film(START[None]), env.film(START[None]))
 
 
-def test_a_machine_that_cannot_render_has_no_pictures_and_says_so(monkeypatch):
+@pytest.mark.parametrize("kind", [ImportError, AttributeError, mujoco.FatalError])
+def test_a_machine_that_cannot_render_has_no_pictures_and_says_so(kind, monkeypatch):
     def broken():
-        raise ImportError("no EGL here")
+        raise kind("no EGL here")
 
     monkeypatch.setattr(pictures, "only_camera", broken)
     blind = make(KitchenConfig(), seeds=[0])
