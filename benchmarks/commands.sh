@@ -71,9 +71,9 @@ cp exploration_null/table.csv benchmarks/results/blocks_prior/unbounded.csv
 # docs/benchmarks.md: updates/s and frames/s against a plain version, at one and at two threads.
 python -m benchmarks.throughput --threads 1
 python -m benchmarks.throughput --threads 2
-# The same of meta-training, on a busy machine.
-python -m benchmarks.throughput --only meta --cpu-time --rounds 5
-python -m benchmarks.throughput --only meta --threads 2 --rounds 3
+# The same of meta-training.
+python -m benchmarks.throughput --only meta --rounds 9 --seconds 0.7
+python -m benchmarks.throughput --only meta --rounds 9 --seconds 0.7 --threads 2
 
 # docs/benchmarks.md: what tracking costs, and what a checkpoint of a replay buffer writes.
 python -m benchmarks.tracking --rounds 5
