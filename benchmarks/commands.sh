@@ -37,27 +37,28 @@ done
 python -m benchmarks.collect runs benchmarks/results/maze40 spirl/maze-spirl40/spirl_maze ssp/maze-spirl40/spirl_maze_ssp \
     flat_prior/maze-spirl40/spirl_maze_flat_prior bc_sac/maze-spirl40/spirl_maze_bc_sac sac/maze-spirl40/spirl_maze_sac
 
-# docs/methods/spirl.md, "The kitchen": credit in the task's order and in any order, with the same skills.
-kitchen="method=spirl env=kitchen env.threads=1 method.skills.cooldown=0 method.rl.frames=250000"
-python train.py $kitchen seed=0 name=ordered
-for seed in 1 2; do
-    python train.py $kitchen seed=$seed name=ordered phase=skills
-    python train.py $kitchen seed=$seed name=ordered_rl skills=runs/spirl/kitchen-mkbl/ordered/seed$seed
-done
+# docs/methods/spirl.md, "The kitchen": credit in the task's order and in any order, with the same skills; one seed goes on.
+kitchen="method=spirl env=kitchen env.threads=1"
+trained=runs/spirl/kitchen-mkbl/skills
 for seed in 0 1 2; do
-    python train.py $kitchen seed=$seed name=any env.ordered=false skills=runs/spirl/kitchen-mkbl/ordered/seed$seed
+    python train.py $kitchen seed=$seed name=skills phase=skills
+    python train.py $kitchen seed=$seed name=ordered skills=$trained/seed$seed method.rl.frames=250000
 done
-# Baselines, in any order.
-baseline="env=kitchen env.ordered=false env.threads=1 seed=0 name=any evaluation.interim_every=50000"
-python train.py method=ssp $baseline method.skills.cooldown=0 method.rl.frames=350000
-python -m benchmarks.collect runs benchmarks/results/kitchen_any spirl/kitchen-mkbl/any ssp/kitchen-mkbl/any
-python -m benchmarks.collect runs benchmarks/results/kitchen_ordered spirl/kitchen-mkbl/ordered spirl/kitchen-mkbl/ordered_rl
-python -m lightning_skills report runs/spirl/kitchen-mkbl/any runs/spirl/kitchen-mkbl/ordered/seed0 \
-    runs/spirl/kitchen-mkbl/ordered_rl metric=return
+python train.py $kitchen seed=0 name=any skills=$trained/seed0 env.ordered=false
+for seed in 1 2; do
+    python train.py $kitchen seed=$seed name=any skills=$trained/seed$seed env.ordered=false method.rl.frames=250000
+done
+python -m benchmarks.collect runs benchmarks/results/kitchen_ordered spirl/kitchen-mkbl/ordered
+python -m benchmarks.collect runs benchmarks/results/kitchen_any spirl/kitchen-mkbl/any
+python -m lightning_skills report runs/spirl/kitchen-mkbl/any runs/spirl/kitchen-mkbl/ordered metric=return
 cp report/curves.png docs/images/kitchen_curves.png
+# A baseline, in any order, before the presets had a cooldown.
+python train.py method=ssp env=kitchen env.ordered=false env.threads=1 seed=0 name=any evaluation.interim_every=50000 \
+    method.skills.cooldown=0 method.rl.frames=350000
+python -m benchmarks.collect runs benchmarks/results/kitchen_any_baselines ssp/kitchen-mkbl/any
 
 # docs/envs/kitchen.md: what the prior does before RL.
-python -m lightning_skills explore runs/spirl/kitchen-mkbl/ordered env.threads=1 env.ordered=false frames=28000
+python -m lightning_skills explore $trained env.threads=1 env.ordered=false frames=28000
 cp exploration/table.csv benchmarks/results/kitchen_prior/any_order.csv
 
 # docs/methods/spirl.md, "Blocks": what the prior does before RL.
