@@ -52,6 +52,7 @@ python -m benchmarks.collect runs benchmarks/results/kitchen_ordered spirl/kitch
 python -m benchmarks.collect runs benchmarks/results/kitchen_any spirl/kitchen-mkbl/any
 python -m lightning_skills report runs/spirl/kitchen-mkbl/any runs/spirl/kitchen-mkbl/ordered metric=return
 cp report/curves.png docs/images/kitchen_curves.png
+cp runs/spirl/kitchen-mkbl/any/seed0/film.gif docs/images/kitchen_spirl.gif
 # A baseline, in any order, before the presets had a cooldown.
 python train.py method=ssp env=kitchen env.ordered=false env.threads=1 seed=0 name=any evaluation.interim_every=50000 \
     method.skills.cooldown=0 method.rl.frames=350000
