@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 # README, "A maze that flat RL cannot solve": SPiRL and SAC after the same 150 000 env frames, seeds 0-2.
 python train.py -m method=spirl,sac env=maze env.task=small20 seed=0,1,2
 python -m benchmarks.collect runs benchmarks/results/maze_small20 spirl/maze-small20/default sac/maze-small20/default
+python -m lightning_skills report runs/spirl/maze-small20/default
+cp report/curves.png docs/images/small20_curves.png
+cp runs/spirl/maze-small20/default/seed1/trajectories.png docs/images/spirl_small20.png
 
 # docs/methods/spirl.md, "Where the prior leads": rollouts of priors in the paper's maze, seeds 0-2.
 python train.py -m experiment=spirl_maze phase=skills name=prior seed=0,1,2
