@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from lightning_skills import command, listings, plugins
+from lightning_skills import command, plugins
 from lightning_skills.errors import InputError
 
 HELP = """\
@@ -54,9 +54,9 @@ def main(words: Sequence[str]) -> int:
         case ["envs"]:
             return _list(plugins.envs())
         case ["tasks", env]:
-            return command.guard(lambda: _said(listings.tasks(env)))
+            return command.guard(lambda: _tasks(env))
         case ["experiments"]:
-            return _said(listings.experiments())
+            return _experiments()
         case ["report", *rest]:
             return command.guard(lambda: _report(rest))
         case ["explore", *rest]:
@@ -114,8 +114,17 @@ def _list(registry: plugins.Registry) -> int:
     return 0
 
 
-def _said(lines: Sequence[str]) -> int:
-    print("\n".join(lines))
+def _tasks(env: str) -> int:
+    from lightning_skills import listings
+
+    print("\n".join(listings.tasks(env)))
+    return 0
+
+
+def _experiments() -> int:
+    from lightning_skills import listings
+
+    print("\n".join(listings.experiments()))
     return 0
 
 

@@ -113,8 +113,8 @@ def find_runs(places: Sequence[Path], skip: Skip = nullcontext) -> list[Recorded
 
 
 def describes_run(options: Mapping[str, Any]) -> bool:
-    """Whether these are the options of a run, and not something else's."""
-    return {"method.name", "env.name", "env.task", "name", "seed"} <= options.keys()
+    """Whether these are the options of a run, and not something else's, nor those of one that are cut short."""
+    return {"method.name", "env.name", "env.task", "name", "seed", "logging.mlflow"} <= options.keys()
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:

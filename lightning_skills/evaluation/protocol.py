@@ -1,5 +1,7 @@
 """By which episodes a policy is judged, while it trains and in the end."""
 
+from typing import TypeGuard
+
 from lightning_skills.config import EvaluationOptions
 from lightning_skills.evaluation.adaptation import adapt
 from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts, rollout
@@ -17,12 +19,12 @@ def final(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) ->
     return _judged(module, make_env, options, options.seed + 1, options.episodes)
 
 
-def adapts(module: PhaseModule) -> bool:
+def adapts(module: PhaseModule) -> TypeGuard[MetaTrainModule]:
     """Whether it is judged by how it adapts to tasks, in as many episodes as its own options say."""
     return isinstance(module, MetaTrainModule) and module.context.env.tasks is not None
 
 
 def _judged(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions, seed: int, episodes: int) -> Rollouts:
-    if isinstance(module, MetaTrainModule) and adapts(module):
+    if adapts(module):
         return adapt(module, make_env, seed, options.explore)
     return rollout(module, make_env, episodes, seed, options.explore)

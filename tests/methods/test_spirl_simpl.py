@@ -54,6 +54,6 @@ def test_the_published_values():
         options = SpirlSimplOptions(**over)
         assert {key: getattr(options, key) for key in own} == own
         assert (options.divergence_clip, options.batch_size, options.reuse, options.capacity) == (10, 256, 256, 20_000)
-        assert not any(key.startswith("skills.") and key != "skills.updates" for key in preset)
+        assert {key for key in preset if key.startswith("skills.")} <= {"skills.updates", "skills.cooldown"}
     skills = SpirlSimplConfig().skills
     assert (skills.encoder_width, skills.decoder_layers, skills.prior_layers, skills.beta) == (128, 5, 6, 5e-4)
