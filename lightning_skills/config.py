@@ -208,6 +208,19 @@ def read_tree(file: Path) -> dict[str, Any]:
     return tree
 
 
+def read_run_tree(file: Path) -> dict[str, Any]:
+    """The plain values in the config file of a run, as it was written.
+
+    Raises:
+        DamagedError: as :func:`read_tree`, or if lines at its end are missing.
+    """
+    tree = read_tree(file)
+    with reading(file):
+        if "logging" not in tree:  # all that tells runs apart stands before it
+            raise ValueError("its end is missing")
+    return tree
+
+
 def write_tree(file: Path, run: Run) -> None:
     """Write the resolved config of a run.
 

@@ -113,8 +113,8 @@ def find_runs(places: Sequence[Path], skip: Skip = nullcontext) -> list[Recorded
 
 
 def describes_run(options: Mapping[str, Any]) -> bool:
-    """Whether these are the options of a run, and not something else's, nor those of one that are cut short."""
-    return {"method.name", "env.name", "env.task", "name", "seed", "logging.mlflow"} <= options.keys()
+    """Whether these are the options of a run, and not something else's."""
+    return {"method.name", "env.name", "env.task", "name", "seed"} <= options.keys()
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
@@ -215,12 +215,12 @@ def _runs_below(place: Path, skip: Skip) -> list[RecordedRun]:
 
 def _read_run(folder: Path, given: bool = False) -> RecordedRun | None:
     """The run in a folder; None if its config.yaml is something else's, unless the user has given that very folder."""
-    from lightning_skills.config import WHOLE_COPY, flatten, read_tree
+    from lightning_skills.config import WHOLE_COPY, flatten, read_run_tree
 
     config = folder / "config.yaml"
     with advised(WHOLE_COPY):
         try:
-            options = flatten(read_tree(config))
+            options = flatten(read_run_tree(config))
             if not describes_run(options):
                 raise DamagedError(f"{config} is damaged (it does not name method, env, task, name and seed)")
         except DamagedError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lightning_skills.config import Run, defining, differences, read_tree, write_tree
+from lightning_skills.config import Run, defining, differences, read_run_tree, write_tree
 from lightning_skills.errors import InputError
 from lightning_skills.files import advised, in_short, read_json
 from lightning_skills.mlflow_ledger import Ledger
@@ -38,7 +38,7 @@ def _recorded(folder: Path) -> Iterator[Mapping[str, Any]]:
     """What must not change of the config that a run was begun with; where that is gone, its checkpoints know it too."""
     if (folder / CONFIG).exists():
         with advised("delete it, and this command goes on by what the checkpoints say, and writes it anew"):
-            yield defining(read_tree(folder / CONFIG))
+            yield defining(read_run_tree(folder / CONFIG))
         return
     for file in sorted(folder.glob(OWNERS)):
         with advised(f"delete the checkpoint {file.parent}"):
