@@ -78,7 +78,7 @@ class EvaluationOptions:
 
     episodes: int = at_least(1, 50)  # at the end of a run
     interim_episodes: int = at_least(1, 10)  # during training
-    interim_every: int = at_least(1, 20_000)  # env frames between interim evaluations
+    interim_every: int | None = at_least(1, 20_000)  # env frames between interim evaluations; null: none of these
     tasks: int | None = at_least(1, None)  # as many of a distribution's tasks to test on, the first; null: all
     explore: bool = True  # sample from the policy as in training; false takes its mode
     seed: int = within(0, MAX_SEED, 1_000_000)  # of the evaluation worlds, apart from every training seed

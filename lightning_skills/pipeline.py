@@ -308,7 +308,9 @@ class Pipeline:
         every = options.every_frames if online else options.every_updates
         rows = Rows(part.name, csv, every, data if isinstance(data, CollectedData) else None, episodes)
         worlds, folder = partial(self.worlds, task=part.task), self._directory / "evaluations" / part.name
-        evaluation = InterimEvaluation(self._config.evaluation, worlds, rows, folder) if online else None
+        protocol = self._config.evaluation
+        watched = online and protocol.interim_every is not None
+        evaluation = InterimEvaluation(protocol, worlds, rows, folder) if watched else None
         stop = StopSignals()
         checkpoints = Checkpoints(
             self._directory / "checkpoints" / part.name,

@@ -210,6 +210,14 @@ def test_a_checkpoint_is_evaluated_too(long_cheetah, tmp_path):
     assert best["returns"] != newest["returns"]
 
 
+def test_training_may_go_without_evaluations(tmp_path):
+    words = ["method=sac", "env=gymnasium", "debug=smoke", "logging=csv", "logging.progress=false"]
+    assert train([*words, "evaluation.interim_every=null", f"runs_dir={tmp_path}"]) == 0
+    run = next(tmp_path.glob("sac/*/smoke/seed0"))
+    assert "eval/return" not in (run / "metrics.csv").read_text()
+    assert "eval/return" in json.loads((run / "summary.json").read_text())
+
+
 def test_a_checkpoint_that_is_not_there_is_named(long_cheetah, tmp_path, capsys):
     copy = tmp_path / long_cheetah.relative_to(long_cheetah.parents[3])
     shutil.copytree(long_cheetah, copy)

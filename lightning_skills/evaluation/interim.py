@@ -15,21 +15,23 @@ class InterimEvaluation(Callback):
     """Evaluates after the first update and then every ``interim_every`` env frames.
 
     Args:
-        options: The protocol.
+        options: The protocol; its ``interim_every`` is a number.
         make_env: Makes the evaluation worlds.
         rows: Receives the results.
         folder: Receives the state trajectories, one ``<env frames>.npz`` per evaluation.
     """
 
     def __init__(self, options: EvaluationOptions, make_env: MakeEnv, rows: Rows, folder: Path) -> None:
-        self._options, self._make_env, self._rows, self._folder = options, make_env, rows, folder
+        assert options.interim_every is not None
+        self._options, self._every = options, options.interim_every
+        self._make_env, self._rows, self._folder = make_env, rows, folder
         self._stretch: int | None = None
         self._latest: tuple[int, dict[str, float]] = (-1, {})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A resumed run goes on in the stretch it was in."""
         assert isinstance(pl_module, PhaseModule)
-        self._stretch = pl_module.env_frames // self._options.interim_every if pl_module.updates else None
+        self._stretch = pl_module.env_frames // self._every if pl_module.updates else None
 
     def results(self, updates: int) -> dict[str, float] | None:
         """What the evaluation after so many updates gave; None if there was none, or it was not the latest."""
@@ -38,12 +40,11 @@ class InterimEvaluation(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Evaluate at the start of each stretch."""
         assert isinstance(pl_module, PhaseModule)
-        stretch = pl_module.env_frames // self._options.interim_every
+        stretch = pl_module.env_frames // self._every
         if stretch == self._stretch or not trainer.is_global_zero:
             return
         self._stretch = stretch
-        options = self._options
-        result = interim(pl_module, self._make_env, options)
+        result = interim(pl_module, self._make_env, self._options)
         self._latest = (pl_module.updates, result.metrics())
         self._rows.add(trainer, pl_module, result.metrics())
         self._folder.mkdir(parents=True, exist_ok=True)
