@@ -56,7 +56,7 @@ def main(words: Sequence[str]) -> int:
         case ["tasks", env]:
             return command.guard(lambda: _tasks(env))
         case ["experiments"]:
-            return _experiments()
+            return command.guard(_experiments)
         case ["report", *rest]:
             return command.guard(lambda: _report(rest))
         case ["explore", *rest]:

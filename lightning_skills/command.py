@@ -40,6 +40,7 @@ Trains every phase of a method; the same command again resumes, or says that it 
 exit status: 0 done, 2 bad input, 130 or 143 stopped by a signal after a checkpoint, 1 anything else
 """
 
+OURS = {"lightning_skills", "methods", "envs"}
 FULL_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 
 
@@ -54,7 +55,7 @@ def train(words: Sequence[str] | None = None) -> int:
 
 
 def guard(work: Callable[[], int]) -> int:
-    """Run ``work``; bad input, a full disk and stop signals become one line and their exit status."""
+    """Run ``work``; bad input, missing packages, a full disk and stop signals become one line and an exit status."""
     # At exit Python looks for cycles among all that was imported, for seconds, to free what the system frees at once.
     atexit.register(gc.freeze)
     try:
@@ -65,6 +66,13 @@ def guard(work: Callable[[], int]) -> int:
     except LostRankError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in OURS:
+            raise
+        hint = "activate the environment that the project is installed in, or: pip install -e ."
+        print(f"error: {sys.executable} has no package {package!r}; {hint}", file=sys.stderr)
+        return BAD_INPUT
     except BrokenPipeError:
         # Whoever read our output has seen enough; what is still buffered must not be written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

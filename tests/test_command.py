@@ -51,6 +51,15 @@ def spirl(tmp_path, *words):
     ]
 
 
+@pytest.mark.parametrize(
+    "words", [["train.py", "method=spirl", "env=maze"], ["-m", "lightning_skills", "report", "runs"]]
+)
+def test_a_python_without_our_packages_is_named(words):
+    done = subprocess.run([sys.executable, "-S", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: \S+ has no package '\w+'; activate .*\n", done.stderr)
+
+
 COMMANDS = ["methods", "envs", "tasks", "experiments", "train", "report", "explore", "evaluate", "export", "check"]
 COMMANDS += ["data"] * 5
 
