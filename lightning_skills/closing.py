@@ -107,7 +107,7 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
     rows.append(("numbers", str(run.directory / METRICS)))
     if config.logging.mlflow:
         rows.append(("compare runs", _where_to_compare(run)))
-    if not summary and any(phase.acts for phase in run.method.phases):
+    if not summary and run.method.online_phase is not None:
         rows.append(("where it leads", f"python -m lightning_skills explore {shlex.quote(str(run.directory))}"))
     again = [word for word in run.words if not word.startswith("seed=")]
     rows.append(("next", shlex.join([*program(), *again, f"seed={config.seed + 1}"])))

@@ -162,16 +162,17 @@ def _sweep(words: Sequence[str]) -> int:
         print(f"{outcome:>9}  {' '.join(job)}")
     if any(outcomes) or len(outcomes) < len(jobs):
         print(f"{'go on':>9}  {shlex.join([*program(), '-m', *words])}")
-    done = [run for run, status in zip(runs, outcomes, strict=False) if status == 0]
-    if done:
-        print(f"{'next':>9}  {shlex.join(_to_compare(done))}")
+    following = _to_compare([run for run, status in zip(runs, outcomes, strict=False) if status == 0])
+    if following:
+        print(f"{'next':>9}  {shlex.join(following)}")
     return max(outcomes)
 
 
 def _to_compare(runs: "Sequence[Run]") -> list[str]:
-    """The command that compares runs: by their evaluations or, before there are any, by where their priors lead."""
+    """The command that compares runs: by evaluations or, before there are any, by where priors lead; [] if neither."""
     acted = [
         run for run in runs if any(phase.acts and run.config.phase in (None, phase.name) for phase in run.method.phases)
     ]
-    seeds = dict.fromkeys(str(run.directory.parent) for run in acted or runs)
-    return ["python", "-m", "lightning_skills", "report" if acted else "explore", *seeds]
+    compared = acted or [run for run in runs if run.method.online_phase is not None]
+    seeds = dict.fromkeys(str(run.directory.parent) for run in compared)
+    return ["python", "-m", "lightning_skills", "report" if acted else "explore", *seeds] if seeds else []

@@ -147,10 +147,9 @@ def online_phase(run: config.Run) -> Phase:
     Raises:
         InputError: if the run's method has none.
     """
-    phases = [phase for phase in run.method.phases if phase.data == "online"]
-    if not phases:
+    if run.method.online_phase is None:
         raise InputError(f"{run.directory}: method {run.method.name!r} has no online phase to explore with")
-    return phases[0]
+    return run.method.online_phase
 
 
 def _in_short(exploration: Exploration) -> str:

@@ -154,6 +154,11 @@ class MethodSpec:
         """The options this method ships for one task; what is said of the task overrules what is said of the env."""
         return {**self.presets.get(env, {}), **self.presets.get(f"{env}/{task}", {})}
 
+    @property
+    def online_phase(self) -> Phase | None:
+        """The first phase that learns in one task, whose priors can be explored; None if there is none."""
+        return next((phase for phase in self.phases if phase.data == "online"), None)
+
 
 @dataclass(frozen=True)
 class EnvSpec:

@@ -1,6 +1,7 @@
 """What a finished run says: what happened, and what to run next."""
 
 import shlex
+import shutil
 import sys
 
 import pytest
@@ -24,6 +25,13 @@ def test_what_can_be_copied_into_a_shell_is_quoted_for_it(run):
     assert shlex.split(rows["next"])[-len(run.words) - 1 :] == [*run.words, "seed=1"]
     assert shlex.split(rows["where it leads"])[-1] == str(run.directory)
     assert shlex.split(rows["compare runs"])[-1] == f"sqlite:///{run.config.runs_dir}/mlflow.db"
+
+
+def test_skills_that_no_phase_can_explore_with_name_no_such_command(run):
+    other = config.load(["method=simpl", "env=maze", "phase=skills", f"runs_dir={run.config.runs_dir}", "name=a b"])
+    shutil.copytree(run.directory, other.directory)
+    assert "where it leads" in dict(closing._table(run, {}, []))
+    assert "where it leads" not in dict(closing._table(other, {}, []))
 
 
 @pytest.mark.parametrize(

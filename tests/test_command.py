@@ -380,6 +380,13 @@ def test_a_sweep_says_what_to_run_next(tmp_path, monkeypatch, capsys):
     assert shlex.split(" ".join(following))[1:] == ["python", "-m", "lightning_skills", "explore", folder]
 
 
+def test_a_sweep_of_skills_that_no_phase_can_explore_with_names_no_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "run_job", lambda job: 0)
+    words = ["method=simpl", "env=maze", "phase=skills", "seed=0,1", f"runs_dir={tmp_path}"]
+    assert train(["-m", *words]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-2:]] == ["done", "done"]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_after_a_checkpoint_and_the_same_command_goes_on(tmp_path, capsys, signum):
     words = ["method=reward_weighted", "env=target", "logging=csv", f"runs_dir={tmp_path}", "method.policy.frames=1500"]
