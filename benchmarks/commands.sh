@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The commands of the results tables whose curves of every seed are in benchmarks/results/. A table's numbers are the final
-# evaluations (summary.json) of these runs.
+# evaluations (summary.json) of these runs; in the kitchen's, but for the column "final", means of the last 100 training
+# episodes (train/return).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +28,7 @@ name=goal_bound2 explore $spirl/seed0 frames=1200000 method.rl.bound=2
 name=goal_bound2_slope1 explore $spirl/seed0 frames=1200000 method.rl.bound=2 method.rl.slope=1
 name=goal_bound3_slope1 explore $spirl/seed0 frames=1200000 method.rl.bound=3 method.rl.slope=1
 
-# docs/methods/spirl.md, "The paper's maze": seed 0.
+# docs/methods/spirl.md, "The paper's maze": seed 0 (the recorded run of SPiRL was called "free").
 python train.py experiment=spirl_maze seed=0 skills=$spirl/seed0 \
     evaluation.interim_every=20000
 python train.py experiment=spirl_maze_ssp seed=0 skills=$spirl/seed0 \
@@ -39,6 +40,8 @@ for method in flat_prior bc_sac; do
 done
 python -m benchmarks.collect runs benchmarks/results/maze40 spirl/maze-spirl40/spirl_maze ssp/maze-spirl40/spirl_maze_ssp \
     flat_prior/maze-spirl40/spirl_maze_flat_prior bc_sac/maze-spirl40/spirl_maze_bc_sac sac/maze-spirl40/spirl_maze_sac
+python -m lightning_skills report runs/*/maze-spirl40/spirl_maze*
+cp report/curves.png docs/images/maze40_curves.png
 
 # docs/methods/spirl.md, "The kitchen": credit in the task's order and in any order, with the same skills; one seed goes on.
 kitchen="method=spirl env=kitchen env.threads=1"

@@ -29,7 +29,7 @@ Trains every phase of a method; the same command again resumes, or says that it 
                                  the run's folder is runs_dir/<method>/<env>-<task>/<name>/seed<k>
   phase=rl skills=RUN            one phase only, with the artefact of another run, or of models:/NAME/VERSION
   data=PATH                      a data set to use instead of the env's own
-  experiment=NAME                the settings of one cell of a results table (conf/experiment/)
+  experiment=NAME                the settings of a paper's experiment or of a table of ours (conf/experiment/)
   debug=smoke                    every phase, tiny
   method.rl.lr=1e-4 ...          any option
 
