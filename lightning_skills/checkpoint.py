@@ -35,7 +35,7 @@ from lightning_skills.ranks import highest, own_rank
 from lightning_skills.rows import Rows
 from lightning_skills.signals import Interrupted, StopSignals
 
-FORMAT = 4
+FORMAT = 5
 STATE, TENSORS = "state.json", "state.safetensors"
 """Of each rank."""
 COMPLETE, OWNER, SCORE = "COMPLETE", "owner.json", "evaluation.json"

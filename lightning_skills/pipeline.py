@@ -1,6 +1,6 @@
 """Runs a method's phases in order: hands each what it needs, resumes, and closes with an evaluation and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -144,7 +144,7 @@ class Pipeline:
             self._evaluate(part, module)
         if last:  # before the artefact, by which a part counts as finished
             close(self._run, self.probe, tracker)
-        module.artefact().save(self._artefact_path(part.name))
+        replace(module.artefact(), built_on=module.context.built_on).save(self._artefact_path(part.name))
         if tracker is not None:
             self._hand_on(part, tracker)
 
@@ -243,6 +243,7 @@ class Pipeline:
                 raise InputError(f"phase {part.phase.name!r} needs {need.kind!r}, and there is none at {path}; {hint}")
             artefacts[need.phase] = Artefact.load(path, need.kind)
             _check_defining(need.phase, getattr(self._config.method, need.phase), artefacts[need.phase], path)
+        _check_kinship(artefacts)
         return artefacts
 
     def module(self, part: Part, recorded: Recorded | None = None) -> PhaseModule:
@@ -314,7 +315,7 @@ class Pipeline:
         stop = StopSignals()
         checkpoints = Checkpoints(
             self._directory / "checkpoints" / part.name,
-            self._owner(part, data),
+            self._owner(part, module, data),
             data,
             rows,
             self._config.checkpoint.every_minutes,
@@ -349,11 +350,12 @@ class Pipeline:
         if not module.updates:
             raise InputError(f"phase {part.name!r} ended without an update: its warm-up takes all of its frames")
 
-    def _owner(self, part: Part, data: OfflineData | CollectedData) -> dict[str, Any]:
+    def _owner(self, part: Part, module: PhaseModule, data: OfflineData | CollectedData) -> dict[str, Any]:
         return {
             "phase": part.name,
             "world_size": self._ranks.size,
             "data_set": data.digest if isinstance(data, OfflineData) else None,
+            "built_on": module.context.built_on,
             "config": defining(self._run.resolved()),
         }
 
@@ -376,6 +378,16 @@ def _check_defining(phase: str, options: Any, artefact: Artefact, path: Path) ->
         here = getattr(options, name)
         if (there := artefact.settings.get(name, here)) != here:
             raise InputError(f"{path} holds {phase} of {name} {there!r}, and method.{phase}.{name} is {here!r}")
+
+
+def _check_kinship(artefacts: Mapping[str, Artefact]) -> None:
+    """Raise InputError if one was built on another one than that given beside it, such as a policy on other skills."""
+    for name, artefact in artefacts.items():
+        for phase, digest in artefact.built_on.items():
+            if phase in artefacts and artefacts[phase].digest != digest:
+                raise InputError(
+                    f"{artefact.place} holds {name} trained with other {phase} than those in {artefacts[phase].place}"
+                )
 
 
 def _tested(info: EnvInfo, tasks: int | None) -> EnvInfo:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lightning_skills import checkpoint, config
+from lightning_skills.artefacts import Artefact
 from lightning_skills.command import train
 from lightning_skills.testing import FORKS, artefacts, check_equal, check_method, interrupted_when, metrics
 
@@ -264,6 +265,23 @@ def test_other_data_under_the_same_path_are_noticed_in_the_middle_of_a_phase(tmp
     capsys.readouterr()
     assert train(words) == 2
     assert f"data_set ({data.digest} there, {other.digest} here)" in capsys.readouterr().err
+
+
+def test_other_skills_under_the_same_path_are_noticed_in_the_middle_of_a_phase(tmp_path, capsys):
+    words = ["method=spirl", "env=maze", "debug=smoke", "logging=csv", "logging.progress=false"]
+    words += [f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path / 'data'}"]
+    for name in ("0", "1"):
+        assert train([*words, "phase=skills", "name=skills", f"seed={name}"]) == 0
+    own, other = sorted(tmp_path.glob("runs/*/*/skills/seed*/artefacts/skills"))
+    with interrupted_when(lambda module: module.updates == 2):
+        assert train([*words, "phase=rl", f"skills={own}"]) == 143
+    digests = [Artefact.load(place, "skills").digest for place in (own, other)]
+    assert digests[0] != digests[1]
+    shutil.rmtree(own)
+    shutil.copytree(other, own)
+    capsys.readouterr()
+    assert train([*words, "phase=rl", f"skills={own}"]) == 2
+    assert f"built_on.skills ({digests[0]} there, {digests[1]} here)" in capsys.readouterr().err
 
 
 def change_json(file, change):

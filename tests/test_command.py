@@ -298,6 +298,19 @@ def test_one_phase_from_another_runs_artefact(tmp_path):
     assert (tmp_path / "runs" / "spirl" / "maze-small20" / "second" / "seed0" / "summary.json").exists()
 
 
+def test_what_was_meta_trained_on_other_skills_is_refused(tmp_path, capsys):
+    words = ["method=simpl", "env=maze", *QUICK, f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path / 'data'}"]
+    for seed in (0, 1):
+        assert train([*words, "phase=skills", "name=skills", f"seed={seed}"]) == 0
+    own, other = sorted(tmp_path.glob("runs/*/*/skills/seed*"))
+    assert train([*words, "phase=meta", "name=meta", f"skills={own}"]) == 0
+    meta = next(tmp_path.glob("runs/*/*/meta/seed0"))
+    words += ["phase=adapt", f"meta={meta}"]
+    there = f"other skills than those in {other / 'artefacts' / 'skills'}"
+    refused(capsys, [*words, f"skills={other}"], f"{meta / 'artefacts' / 'meta'} holds meta trained with {there}")
+    assert train([*words, f"skills={own}", "evaluation.tasks=1"]) == 0
+
+
 def test_a_checkpoint_of_another_method(tmp_path, capsys):
     words = [*SAMPLE, f"runs_dir={tmp_path}"]
     assert train(words) == 0

@@ -128,6 +128,11 @@ class PhaseContext:
     world_size: int = 1
     renderer: Renderer | None = None
 
+    @property
+    def built_on(self) -> dict[str, str]:
+        """Digests of the artefacts, by phase name."""
+        return {name: artefact.digest for name, artefact in self.artefacts.items()}
+
 
 class PhaseModule(LightningModule, ABC):
     """Base of every phase.
