@@ -21,7 +21,6 @@ from mujoco.batch import Batch
 from lightning_skills.data.batch_env import (
     Array,
     BatchEnv,
-    BatchStep,
     EnvInfo,
     Observation,
     State,
@@ -29,8 +28,6 @@ from lightning_skills.data.batch_env import (
     stream_words,
 )
 from lightning_skills.errors import InputError
-
-__all__ = ["BatchEnv", "BatchStep", "EnvInfo", "GymnasiumBatch", "MuJoCoBatch", "usable_threads"]
 
 _FULL_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _POSES = mujoco.mjtStage.mjSTAGE_VEL

@@ -197,9 +197,12 @@ class Checkpoints(Callback):
         states = [read_json(rank / STATE) for rank in ranks]
         self._rows.restore(states[0]["rows"])
         self._data.stream.go_on_with(states[0]["plan"])
+        # Not what this rank drew when the phase began, nor when it went on in this way before.
+        updates = int(path.name.split("_")[1])
+        seeds = np.random.SeedSequence([torch.initial_seed(), updates])
         if isinstance(self._data, CollectedData):
-            self._data.deal(ranks, [state["data"]["written"] for state in states], own_rank())
-        torch.manual_seed(torch.initial_seed() + 1)  # not what this rank drew when the phase began
+            self._data.deal(ranks, [state["data"] for state in states], own_rank(), seeds)
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
 
     def save(self, trainer: Trainer, module: PhaseModule) -> None:
         """Write a checkpoint and drop the others but the best.

@@ -81,8 +81,11 @@ class Pipeline:
     def __init__(self, run: Run, ranks: Ranks | None = None) -> None:
         self._run, self._config, self._directory = run, run.config, run.directory
         self._ranks = ranks or Ranks()
-        if run.config.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.mps.is_available()):
+        chosen, there = run.config.trainer.accelerator, torch.cuda.is_available()
+        if chosen == "gpu" and not there:
             raise InputError("trainer.accelerator is 'gpu', and torch finds none here; choose cpu or auto")
+        # Lightning's own "auto" would take Apple's GPU, which has no float64.
+        self._accelerator = "gpu" if there and chosen != "cpu" else "cpu"
         threads = run.config.trainer.threads
         if threads or self._ranks.local_size > 1:
             torch.set_num_threads(threads or max(torch.get_num_threads() // self._ranks.local_size, 1))
@@ -329,7 +332,7 @@ class Pipeline:
             callbacks.append(Progress(part.name, "env frames" if online else "updates", rows))
         logger = None if tracker is None else tracker.phase(part.name)
         trainer = Trainer(
-            accelerator=self._config.trainer.accelerator,
+            accelerator=self._accelerator,
             **self._ranks.strategy(),
             max_epochs=1,
             logger=logger or False,
@@ -362,7 +365,6 @@ class Pipeline:
     def _evaluate(self, part: Part, module: PhaseModule) -> None:
         options = self._config.evaluation
         folder = summaries.folder(self._directory, part)
-        folder.mkdir(parents=True, exist_ok=True)
         result = final(module, partial(self.worlds, task=part.task), options)
         result.save(folder / "evaluation.npz")
         counters = {"env_frames": module.env_frames, "updates": module.updates}

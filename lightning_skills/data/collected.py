@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,33 +19,13 @@ from lightning_skills.phases.base import PhaseModule
 from lightning_skills.ranks import total
 
 
-class Buffer(Protocol):
-    """What transitions are kept in, written as immutable segments."""
-
-    @property
-    def written(self) -> int:
-        """Transitions stored so far."""
-
-    def save(self, folder: Path, previous: Path | None, previously_written: int) -> None:
-        """Write into a new folder, with links to what has not changed since ``previous``."""
-
-    def load(self, folder: Path, written: int) -> Self:
-        """Inverse of :meth:`save`, into an empty buffer; returns it."""
-
-    def deal(self, shards: Sequence[Self], part: int, parts: int) -> None:
-        """Take one of so many parts of what other buffers hold."""
-
-    def empty(self) -> Self:
-        """Another buffer like this without content."""
-
-
 class CollectedData(LightningDataModule, ABC):
     """Base of the data modules that hold a collector and buffers.
 
     Args:
         module: The phase.
         acting: Its policy in the worlds of this rank.
-        buffers: What transitions are kept in, by name.
+        buffers: What transitions are kept in, by name, each a Replay or a TaskReplay.
     """
 
     def __init__(self, module: PhaseModule, acting: Acting, buffers: Mapping[str, Any]) -> None:
@@ -100,16 +80,25 @@ class CollectedData(LightningDataModule, ABC):
         self.episodes.set_state(state)
         self.acting.set_state(tensors)
 
-    def deal(self, folders: Sequence[Path], written: Sequence[Mapping[str, int]], rank: int) -> None:
+    def deal(
+        self, folders: Sequence[Path], states: Sequence[dict[str, Any]], rank: int, seeds: np.random.SeedSequence
+    ) -> None:
         """Take this rank's part of the transitions of other ranks; the worlds begin new episodes.
 
         Args:
             folders: Of all ranks that wrote the checkpoint.
-            written: How much each had written into each buffer.
-            rank: This one.
+            states: What each of them had saved as plain values.
+            rank: This one; the first takes over what was not written down.
+            seeds: Of its worlds.
         """
         for name, buffer in self.buffers.items():
             shards = [
-                buffer.empty().load(folder / name, each[name]) for folder, each in zip(folders, written, strict=True)
+                buffer.empty().load(folder / name, state["written"][name])
+                for folder, state in zip(folders, states, strict=True)
             ]
             buffer.deal(shards, rank, self.module.context.world_size)
+        if rank == 0:
+            self.episodes.take_over(states)
+        worlds = self.acting.env.worlds
+        worlds.seed(seeds.spawn(1)[0].generate_state(worlds.num_worlds).tolist())
+        self.acting.collector.reset()

@@ -1,7 +1,7 @@
 """Returns of training episodes, world by world."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class Episodes:
     def state(self) -> dict[str, Any]:
         """Everything between two updates, as plain values."""
         return {"running": self.running.tolist(), "recent": list(self.recent), "unwritten": list(self._unwritten)}
+
+    def take_over(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """The episodes that others had not written down yet."""
+        self._unwritten += [tuple(row) for state in states for row in state["unwritten"]]
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""

@@ -47,5 +47,4 @@ class InterimEvaluation(Callback):
         result = interim(pl_module, self._make_env, self._options)
         self._latest = (pl_module.updates, result.metrics())
         self._rows.add(trainer, pl_module, result.metrics())
-        self._folder.mkdir(parents=True, exist_ok=True)
         result.save(self._folder / f"{pl_module.env_frames:012d}.npz")

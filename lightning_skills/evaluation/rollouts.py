@@ -92,19 +92,18 @@ def _run(env: SkillEnv, module: PhaseModule, policy: str, explore: bool) -> Roll
     episodes = env.worlds.num_worlds
     actor = Actor(module, env, policy, explore)
     returns, success, frames = np.zeros(episodes), np.zeros(episodes, dtype=bool), np.zeros(episodes, dtype=np.int64)
-    running = np.ones(episodes, dtype=bool)
     info = {name: np.zeros(episodes) for name in env.worlds.episode_info()}
     env.recording = []
     step = env.reset()
-    while running.any():
+    while not env.parked.all():
         step = env.step(actor(step))["next"]
         reward, solved, length, done = (step[key].squeeze(1).numpy() for key in ("reward", "success", "frames", "done"))
-        returns += reward * running
-        success |= solved & running
-        frames += length * running
+        returns += reward
+        success |= solved
+        frames += length
         for name, values in env.worlds.episode_info().items():
-            info[name][running] = values[running]
-        running &= ~done
+            info[name][~env.parked] = values[~env.parked]
+        env.parked |= done
     recorded = np.stack(env.recording)
     trajectories = [recorded[: length + 1, i] for i, length in enumerate(frames)]
     return Rollouts(returns, success, frames, trajectories, info=info)

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +47,7 @@ class Update:
         updates: How many batches, one :meth:`PhaseModule.update` each.
         batch_size: Items per batch, over all ranks.
         window: Consecutive steps per item; 1 samples single transitions without a time axis.
-        source: Name of the buffer to sample.
+        source: Name of the buffer to sample; an offline phase has the recorded trajectories alone.
     """
 
     updates: int
@@ -171,8 +171,8 @@ class PhaseModule(LightningModule, ABC):
     def plan(self) -> Sequence[Instruction]:
         """The next round of work; empty when the phase is done. Called again whenever a round is used up.
 
-        It follows from the counters alone and changes nothing: a resumed run asks again, and the data module looks
-        ahead.
+        It follows from what ``state_dict`` holds, the counters among it, and changes nothing: a resumed run asks again,
+        and the data module looks ahead.
         """
 
     @abstractmethod
@@ -290,7 +290,6 @@ class PhaseModule(LightningModule, ABC):
         self,
         optimizer: torch.optim.Optimizer,
         loss: Tensor,
-        inputs: Iterable[Tensor] | None = None,
         max_norm: float | None = None,
     ) -> None:
         """Backward and optimizer step.
@@ -299,12 +298,11 @@ class PhaseModule(LightningModule, ABC):
         which normalises each rank's share of a batch by itself.
 
         Args:
-            optimizer: Steps the parameters it holds.
+            optimizer: Steps the parameters it holds; nothing else is touched.
             loss: Scalar.
-            inputs: Parameters to differentiate for; default: those of ``optimizer``, so that nothing else is touched.
             max_norm: Global norm to which the averaged gradients are clipped.
         """
-        parameters = [p for group in optimizer.param_groups for p in group["params"]] if inputs is None else [*inputs]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         gradients: Sequence[Tensor] = torch.autograd.grad(loss, parameters)
         if self.context.world_size > 1:
             statistics = self._running_statistics()

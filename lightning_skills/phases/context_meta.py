@@ -1,5 +1,6 @@
 """Meta-learners whose policy knows its task by an embedding, which an encoder infers from a context of transitions."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,6 +103,6 @@ class ContextMetaModule(MetaTrainModule):
         }
         return Artefact(self.kind, self.settings(), tensors)
 
+    @abstractmethod
     def settings(self) -> Mapping[str, Any]:
-        """What the networks are rebuilt from: the length of an embedding."""
-        return {"embedding_dim": self.embedding_dim}
+        """What the networks are rebuilt from."""

@@ -174,6 +174,7 @@ class PearlSizes:
     layers: int = at_least(1, 3)  # hidden layers of policy, critics and value
     width: int = at_least(1, 300)
     next_state_in_context: bool = False  # true where tasks differ by their dynamics
+    task_blind: bool = False  # every embedding is 0: nothing is known of a task, for comparison
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,6 @@ class PearlOptions(PearlSizes):
         InputError: if both the weight of the entropy is learned and rewards are scaled.
     """
 
-    task_blind: bool = False  # every embedding is 0: nothing is known of a task, for comparison
     train_reward: str = "reward"  # what critics learn from: "reward", or an observation of the env such as a dense one
     kl_weight: float = at_least(0, 0.1)  # of the sum of the KLs to N(0, 1) over the tasks of a batch
     reward_scale: float = positive(5.0)  # stands for the temperature

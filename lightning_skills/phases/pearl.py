@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.data.task_replay import TaskReplay
+from lightning_skills.errors import InputError
 from lightning_skills.losses.pearl import critic_loss, critic_target, embedding_loss, policy_loss, value_loss
 from lightning_skills.losses.skill_rl import multiplier_loss, negative_entropy
 from lightning_skills.nets.gaussian import Gaussian, squash
@@ -62,6 +63,10 @@ class PearlAgent(ContextMetaModule):
         """Actions are primitive, and time limits are not terminal."""
         return SkillExecution(None, 1, self.context.env.action_dim, BOUND)
 
+    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
+        """See :class:`ContextMetaModule`; nothing but zeros if it is blind."""
+        return self.initial_state(len(tasks)) if self.sizes.task_blind else super().begin(given, tasks, memory)
+
     def posterior(self, context: TensorDict) -> Gaussian:
         """See :class:`ContextMetaModule`; the encoder sees actions as they are executed."""
         return super().posterior(context.copy().set("action", squash(context["action"], BOUND)))
@@ -104,7 +109,7 @@ class PearlModule(PearlAgent):
         context: Its ``options`` are :class:`PearlOptions`.
 
     Raises:
-        InputError: if the tasks of a batch cannot be shared evenly by the ranks.
+        InputError: if the tasks of a batch cannot be shared evenly by the ranks, or there is no such reward.
     """
 
     kind = "pearl"
@@ -116,15 +121,14 @@ class PearlModule(PearlAgent):
         options: PearlOptions = context.options
         super().__init__(context, options, options.context_size)
         share(options.meta_batch, context.world_size, "a group of {} tasks")
+        rewards = ("reward", *context.env.observation_shapes)
+        if options.train_reward not in rewards:
+            raise InputError(f"train_reward is {options.train_reward!r}; this environment has {', '.join(rewards)}")
         self.value = self._network(context.env.state_dim + options.embedding_dim, 1, last=3e-3)
         self.target_value = copy.deepcopy(self.value)
         self.alpha = Multiplier(options.initial_alpha or 1.0)
         self.keep_frozen(self.target_value, *([] if self._learns_alpha else [self.alpha]))
         self.register_buffer("key", torch.randint(2**31, ()))  # which tasks collect in which round
-
-    def begin(self, given: str, tasks: Tensor, memory: TaskReplay) -> TensorDict:
-        """See :class:`ContextMetaModule`; nothing but zeros if it is blind."""
-        return self.initial_state(len(tasks)) if self.options.task_blind else super().begin(given, tasks, memory)
 
     # Plan
 

@@ -44,7 +44,7 @@ class PretrainModule(PhaseModule):
     def plan(self) -> Sequence[Instruction]:
         """All updates that are left."""
         remaining = self.options.updates - self.updates
-        return [Update(remaining, self.options.batch_size, self.window, source="data")] if remaining > 0 else []
+        return [Update(remaining, self.options.batch_size, self.window)] if remaining > 0 else []
 
     def progress(self) -> tuple[int, int]:
         """(updates done, updates in all)."""

@@ -45,8 +45,8 @@ class PearlFtModule(TargetTaskModule, PearlAgent):
         self.keep_frozen(self.encoder, self.target_critics)
 
     def settled(self, posterior: Gaussian) -> Tensor:
-        """Its mean."""
-        return posterior.mean
+        """Its mean; nothing but zeros if it is blind."""
+        return posterior.mean * (not self.sizes.task_blind)
 
     def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
         """Adam of the critics, of the policy, and of alpha."""

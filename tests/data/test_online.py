@@ -47,6 +47,14 @@ class Diary(BatchEnv):
         self.count, self.episode = state["count"].copy(), state["episode"].copy()
 
 
+class Noisy(Diary):
+    """Begins anywhere."""
+
+    def _reset(self, worlds):
+        super()._reset(worlds)
+        self.episode[worlds] = [self.rngs[world].random() for world in worlds]
+
+
 class Witness(PhaseModule):
     """Acts with what it observes and how many skills it has chosen in this episode, and tells what it was asked."""
 
@@ -289,3 +297,24 @@ def test_a_policy_that_fails_ahead_does_not_hang():
     data.collect(Collect(3, "there_is_no_such_policy"))
     with pytest.raises(AttributeError, match="there_is_no_such_policy"):
         data.collect(Collect(3))
+
+
+def test_what_other_ranks_did_not_write_down_is_taken_over_and_worlds_are_new(tmp_path):
+    data = OnlineData(Witness(), Noisy())
+    data.collect(Collect(12 * len(ENDS)))
+    states = []
+    for rank in range(2):
+        (tmp_path / str(rank)).mkdir()
+        states.append(data.save(tmp_path / str(rank), None)[0])
+    ended, starts = data.episodes.ended(), []
+    assert ended
+    for rank, seed in ((0, 5), (1, 5), (0, 6)):
+        other = OnlineData(Witness(), Noisy())
+        other.deal([tmp_path / "0", tmp_path / "1"], states, rank, np.random.SeedSequence([rank, seed]))
+        assert other.episodes.ended() == ([] if rank else sorted(ended * 2))
+        other.collect(Collect(len(ENDS)))
+        starts.append(column(stored(other)[-len(ENDS) :], "observation"))
+    again = OnlineData(Witness(), Noisy())
+    again.collect(Collect(len(ENDS)))
+    first = column(stored(again), "observation")
+    assert len({tuple(each) for each in (*starts, first)}) == 4

@@ -39,6 +39,11 @@ def test_a_batch_that_ranks_cannot_share_is_refused_at_once():
         made(world_size=2, meta_batch=5)
 
 
+def test_a_reward_that_the_env_does_not_have_is_refused_at_once():
+    with pytest.raises(InputError, match="train_reward is 'dens'; this environment has reward, observation, dense"):
+        made(train_reward="dens")
+
+
 def transitions(*shape, seed=0):
     torch.manual_seed(seed)
     following = {

@@ -36,8 +36,8 @@ class Steps(Walk):
         self.place[worlds] = 0
 
 
-def trained():
-    module = meta.made(reward_scale=1.0, initial_alpha=0.4)
+def trained(**options):
+    module = meta.made(reward_scale=1.0, initial_alpha=0.4, **options)
     for _ in range(3):
         module.update(meta.batch())
     return module
@@ -77,6 +77,21 @@ def test_it_infers_the_task_as_pearl_does_and_takes_the_mean():
     assert module.plan() == [Update(LENGTHS[0], BATCH)]
     module.training_step(data.sample(Update(1, BATCH)), 0)
     torch.testing.assert_close(module.embedding, mean)
+
+
+def test_what_was_meta_trained_blind_stays_blind():
+    module = made(trained(task_blind=True))
+    data = TaskData(module, Steps())
+    for given in ("prior", "all"):
+        assert not module.begin(given, torch.zeros(2, dtype=torch.int64), data.memory)["embedding"].any()
+    data.collect(module.plan()[0])
+    assert not module.embedding.any()
+
+
+def test_windows_of_a_target_task_are_refused():
+    data = TaskData(made(), Steps())
+    with pytest.raises(NotImplementedError, match="recorded trajectories only"):
+        data.sample(Update(1, BATCH, window=3))
 
 
 def written_out(module, data):

@@ -63,7 +63,7 @@ def test_pretraining_descends_the_loss_of_the_formula(decoder, renderer, estimat
     # Windows of states have H + 1 rows and skills of H actions. Those of images are one longer, for the frame before
     # the skill; the posterior sees the action before it, and the decoder's targets are the H others.
     batch, shown = trajectories(rows=4 + 2 if images else 4 + 1)
-    assert module.plan() == [Update(options.updates, options.batch_size, batch.shape[1], source="data")]
+    assert module.plan() == [Update(options.updates, options.batch_size, batch.shape[1])]
     model, noise = copy.deepcopy(module.model), torch.randn(16, 2, dtype=torch.float64)
     monkeypatch.setattr(torch, "randn_like", lambda _: noise)
     seen = stacked(shown) if images else batch["observation"]
@@ -110,7 +110,7 @@ def textbook_in_one_batch(model, seen, actions, noise):
 def test_an_action_prior_learns_the_likelihood_of_the_action_of_the_present_frame(renderer):
     module = learner(ActionPriorModule, ACTIONS, renderer)
     batch, _ = trajectories(rows=2)
-    assert module.plan() == [Update(ACTIONS.updates, ACTIONS.batch_size, 2, source="data")]
+    assert module.plan() == [Update(ACTIONS.updates, ACTIONS.batch_size, 2)]
     model = copy.deepcopy(module.model)
     seen = batch["observation"][:, 0] if renderer is None else Drawings().double()(batch["scene"][:, 0])
     mean, log_std = model.prior_net(seen).chunk(2, dim=-1)

@@ -97,7 +97,7 @@ def test_it_learns_to_reconstruct():
 
 def test_the_plan_is_what_is_left():
     module = build(updates=3, batch_size=7)
-    assert module.plan() == [Update(3, 7, window=5, source="data")]
+    assert module.plan() == [Update(3, 7, window=5)]
     module.updates = 3
     assert module.plan() == []
     assert module.progress() == (3, 3)
