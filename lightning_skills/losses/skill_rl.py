@@ -48,7 +48,7 @@ def multiplier_loss(weight: Tensor, divergence: Tensor, wanted: float) -> Tensor
 def td_target(
     reward: Tensor, terminated: Tensor, next_value: Tensor, next_divergence: Tensor, alpha: Tensor, discount: float
 ) -> Tensor:
-    """The critics' target ``[B]``; all arguments ``[B]`` but the discount. It carries no gradient.
+    """The critics' target ``[B, ...]``; all arguments ``[B, ...]`` but the discount. It carries no gradient.
 
     Args:
         reward: Undiscounted sum of the rewards of a skill.
@@ -63,15 +63,15 @@ def td_target(
 
 
 def critic_loss(values: Tensor, target: Tensor) -> tuple[Tensor, Metrics]:
-    """Half the mean squared error of the critics ``[B, critics]``, summed over them: they share no parameter."""
-    loss = 0.5 * (values - target[:, None]).square().sum(1).mean()
-    return loss, {"critic_loss": loss.detach() / values.shape[1], "value": values[:, 0].detach().mean()}
+    """Half the mean squared error of the critics ``[B, ..., critics]``, summed over them: they share no parameter."""
+    loss = 0.5 * (values - target[..., None]).square().sum(-1).mean()
+    return loss, {"critic_loss": loss.detach() / values.shape[-1], "value": values[..., 0].detach().mean()}
 
 
 def actor_loss(values: Tensor, divergence: Tensor, alpha: Tensor) -> tuple[Tensor, Metrics]:
-    """The policy climbs the smallest critic ``[B, critics]`` and pays for its divergence ``[B]``.
+    """The policy climbs the smallest critic ``[B, ..., critics]`` and pays for its divergence ``[B, ...]``.
 
-    Its weight alpha, ``[B]`` or a scalar, is a constant here.
+    Its weight alpha, which is broadcast, is a constant here.
     """
-    loss = (alpha.detach() * divergence - values.amin(1)).mean()
+    loss = (alpha.detach() * divergence - values.amin(-1)).mean()
     return loss, {"actor_loss": loss.detach(), "divergence": divergence.detach().mean()}

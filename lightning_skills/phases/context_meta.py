@@ -37,6 +37,8 @@ class ContextMetaModule(MetaTrainModule):
     """What of a transition the encoder sees, in this order."""
     encoder: nn.Module
     """Contexts ``[G, N, features]`` to posteriors ``[G, d]``."""
+    policy: nn.Module
+    """What acts."""
 
     def __init__(self, context: PhaseContext, embedding_dim: int, context_size: int) -> None:
         super().__init__(context)

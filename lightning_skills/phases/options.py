@@ -214,6 +214,30 @@ class PearlOptions(PearlSizes):
             raise InputError("initial_alpha takes the place of reward_scale; set reward_scale=1, or initial_alpha=null")
 
 
+ACTION_PRIOR_PRESETS: dict[str, Overrides] = {
+    "maze": {"prior.updates": 50_000},
+    "maze/small20": {"prior.updates": 12_000, "rl.frames": 150_000, "rl.tau": 0.02, "rl.timeout_is_done": False},
+    "blocks": {
+        "prior.updates": 22_000,
+        "prior.cooldown": 0.3,
+        "rl.standardise": True,  # as SPiRL's
+        "rl.timeout_is_done": False,
+        "rl.capacity": 100_000,
+        "rl.frames": 600_000,
+    },
+    "kitchen": {
+        "prior.updates": 25_000,  # as SPiRL's model; code: some 1.06M, 200 epochs of 10 passes over 137 000 pairs
+        "prior.cooldown": 0.3,
+        "rl.capacity": 100_000,
+        "rl.frames": 1_300_000,
+    },
+}
+"""Of methods with an action prior, by env; their phases are "prior" and "rl"."""
+SIMPL_SKILL_PRESETS: dict[str, Overrides] = {
+    "maze": {"skills.updates": 100_000},  # ours
+    "kitchen": {"skills.updates": 25_000, "skills.cooldown": 0.3},  # as SPiRL's there; its code 480 000, no cooldown
+}
+"""Of SiMPL and its baselines, by env."""
 SPIRL_IN_SIMPLS_KITCHEN: Overrides = {
     "initial_alpha": 1.0,
     "alpha_lr": 3e-3,

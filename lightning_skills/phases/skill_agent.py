@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from tensordict import TensorDict
@@ -10,25 +10,42 @@ from torch import Tensor, nn
 
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.errors import InputError
-from lightning_skills.losses.skill_rl import analytic_kl, td_target
+from lightning_skills.losses.skill_rl import actor_loss, analytic_kl, critic_loss, td_target
 from lightning_skills.nets.corrected_prior import corrected
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.mlp import torch_mlp
 from lightning_skills.nets.numpy_mlp import frozen
 from lightning_skills.nets.skill_model import SkillModel
 from lightning_skills.optim import follow
-from lightning_skills.phases.base import PhaseContext
+from lightning_skills.phases.base import Metrics, PhaseContext
+from lightning_skills.phases.both_states import add_prior, at_both
 from lightning_skills.phases.context_meta import ContextMetaModule
-from lightning_skills.phases.skill_rl import join
 
 Network = Callable[..., Tensor]
 """Features ``[B, ..., in]``, and how many of the B train it (:class:`lightning_skills.nets.mlp.AffineChain`)."""
 
 
+class Learners(NamedTuple):
+    """A policy, its critics and their targets, and a loss that is added to the critics'."""
+
+    policy: Network
+    critics: Iterable[nn.Module | Network]
+    target_critics: Iterable[nn.Module | Network]
+    beside: Tensor | float = 0.0
+
+
+class Improvement(NamedTuple):
+    """What a step of :class:`Learners` gave: the policy's KL to the prior at s ``[B, ...]``, and metrics."""
+
+    divergence: Tensor
+    metrics: Metrics
+
+
 class SkillAgent(ContextMetaModule):
     """Base of phases whose policy over skills is a correction of the frozen skill prior (SiMPL, Nam et al., ICLR 2022).
 
-    A transition is one skill: state, skill, sum of its rewards, end, next state.
+    A transition is one skill: state, skill, sum of its rewards, end, next state. A phase that learns builds
+    ``critic_optimizer`` and ``actor_optimizer``.
 
     Args:
         context: As of :class:`ContextMetaModule`; its artefact "skills" is a closed-loop model of states.
@@ -41,6 +58,8 @@ class SkillAgent(ContextMetaModule):
         InputError: if the skills are of another model, or of states or actions of other lengths than the environment's.
     """
 
+    critic_optimizer: torch.optim.Optimizer
+    actor_optimizer: torch.optim.Optimizer
     context_keys = ("observation", "action", ("next", "reward"), ("next", "terminated"), ("next", "observation"))
 
     def __init__(
@@ -78,10 +97,34 @@ class SkillAgent(ContextMetaModule):
 
     def annotate(self, transitions: TensorDict) -> TensorDict:
         """Add mean and log std of the frozen prior at both states."""
-        for part in (transitions, transitions["next"]):
-            prior = Gaussian.from_output(self._prior(part["observation"]))
-            part.set("prior_mean", prior.mean).set("prior_log_std", prior.log_std)
+        add_prior(transitions, at_both(transitions, "observation"), self._prior)
         return transitions
+
+    # Learning
+
+    def improve(self, learners: Learners, transitions: TensorDict, embedding: Tensor, alpha: Tensor) -> Improvement:
+        """One step of the critics, then one of the policy by them (SiMPL, Alg. 1).
+
+        Args:
+            learners: What is improved.
+            transitions: ``[B, ...]``.
+            embedding: Of their tasks, ``[B, ..., d]``; what it comes from learns with the critics.
+            alpha: Weight of the KL to the prior, broadcast to ``[B, ...]``.
+        """
+        options, known = self.options, embedding.detach()
+        skill, divergence, next_skill, next_divergence = propose(learners.policy, transitions, known)
+        following = transitions["next"]
+        with torch.no_grad():  # the KL is clipped here, and nowhere else
+            value = q_values(learners.target_critics, following, known, next_skill).amin(-1)
+            penalty = next_divergence.clamp(max=options.divergence_clip)
+        reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
+        target = td_target(reward, terminated, value, penalty, alpha, options.discount)
+        loss, metrics = critic_loss(q_values(learners.critics, transitions, embedding, transitions["action"]), target)
+        self.step(self.critic_optimizer, loss + learners.beside)
+        proposed = q_values(learners.critics, transitions, known, skill, learning=0)
+        loss, of_actor = actor_loss(proposed, divergence, alpha)
+        self.step(self.actor_optimizer, loss)
+        return Improvement(divergence.detach(), metrics | of_actor)
 
 
 class SkillActorCritic(SkillAgent):
@@ -123,8 +166,8 @@ def _closed_loop(context: PhaseContext) -> SkillModel:
 
 def propose(policy: Network, transitions: TensorDict, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Skills of the policy ``[B, ..., z]`` and its KL to the prior ``[B, ...]``, both at s and then at s'."""
-    known = torch.cat([join(transitions, "observation"), torch.cat([embedding, embedding])], dim=-1)
-    prior = Gaussian(join(transitions, "prior_mean"), join(transitions, "prior_log_std"))
+    known = torch.cat([at_both(transitions, "observation"), torch.cat([embedding, embedding])], dim=-1)
+    prior = Gaussian(at_both(transitions, "prior_mean"), at_both(transitions, "prior_log_std"))
     chosen = corrected(prior, policy(known, learning=len(embedding)))
     (skill, next_skill), (divergence, next_divergence) = (
         each.chunk(2) for each in (chosen.rsample(), analytic_kl(chosen, prior))
@@ -132,33 +175,13 @@ def propose(policy: Network, transitions: TensorDict, embedding: Tensor) -> tupl
     return skill, divergence, next_skill.detach(), next_divergence.detach()
 
 
-def judge(
+def q_values(
     critics: Iterable[nn.Module | Network],
     transitions: TensorDict,
     embedding: Tensor,
     skill: Tensor,
     learning: int | None = None,
 ) -> Tensor:
-    """Values of the skills by each critic, ``[B, ..., critics]``; so many of the B train them."""
+    """Of the skills by each critic, ``[B, ..., critics]``; so many of the B train them."""
     known = torch.cat([transitions["observation"], embedding, skill], dim=-1)
     return torch.cat([cast(Network, critic)(known, learning=learning) for critic in critics], dim=-1)
-
-
-@torch.no_grad()
-def aim(
-    critics: Iterable[nn.Module | Network],
-    following: TensorDict,
-    embedding: Tensor,
-    skill: Tensor,
-    divergence: Tensor,
-    alpha: Tensor,
-    clip: float,
-    discount: float,
-) -> Tensor:
-    """What critics are to predict ``[B, ...]``, by the target critics and what the policy does at s'.
-
-    The divergence is clipped here, and nowhere else.
-    """
-    value = judge(critics, following, embedding, skill).amin(-1)
-    reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
-    return td_target(reward, terminated, value, divergence.clamp(max=clip), alpha, discount)

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
@@ -35,6 +35,7 @@ from lightning_skills.nets.standardiser import Standardiser
 from lightning_skills.nets.step_policy import FlatStepPolicy, SkillStepPolicy, StepPolicy
 from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import Collect, Instruction, Metrics, PhaseContext, PhaseModule, Update
+from lightning_skills.phases.both_states import add_prior, at_both, seen_at_both
 from lightning_skills.phases.options import SkillRLOptions
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {model.kind: model for model in (SkillModel, ActionPrior)}
@@ -185,18 +186,11 @@ class SkillRLModule(PhaseModule):
         if self.standardiser is not None and self.transitions < self.options.warmup:
             self.standardiser.show(transitions["observation"])
         if self._frozen_prior is not None:
-            self._add_prior(transitions, self._frozen_prior)
+            whole = transitions if self._prior_renderer is None else transitions.to(self.device)
+            add_prior(transitions, seen_at_both(whole, self._prior_renderer), self._frozen_prior)
         if self.renderer is not None and self._policy_renderer is None:
             return transitions.exclude(SCENE, ("next", SCENE))
         return transitions
-
-    def _add_prior(self, transitions: TensorDict, frozen_prior: Callable[[Tensor], Tensor]) -> None:
-        both = seen(transitions if self._prior_renderer is None else transitions.to(self.device), self._prior_renderer)
-        prior = Gaussian.from_output(frozen_prior(both).cpu())
-        for part, mean, log_std in zip(
-            (transitions, transitions["next"]), prior.mean.chunk(2), prior.log_std.chunk(2), strict=True
-        ):
-            part.set("prior_mean", mean).set("prior_log_std", log_std)
 
     def step_policy(self) -> StepPolicy:
         """Policy and closed-loop decoder on states; a flat policy on states.
@@ -277,7 +271,7 @@ class SkillRLModule(PhaseModule):
 
         Those at s' are for the target, so nothing there has to be differentiated.
         """
-        items, both = len(batch), seen(batch, self._policy_renderer)
+        items, both = len(batch), seen_at_both(batch, self._policy_renderer)
         policy = Gaussian.from_output(self.policy(both, learning=items))
         u = policy.rsample()
         divergence = self._divergence(policy, u, batch)
@@ -298,7 +292,7 @@ class SkillRLModule(PhaseModule):
         if self.options.regulariser == "entropy":
             return negative_entropy(policy, u, self.options.bound, self.options.slope)
         kl = analytic_kl if self.options.kl_estimator == "analytic" else sampled_kl
-        return kl(policy, Gaussian(join(batch, "prior_mean"), join(batch, "prior_log_std")))
+        return kl(policy, Gaussian(at_both(batch, "prior_mean"), at_both(batch, "prior_log_std")))
 
     @torch.no_grad()
     def _target(self, following: TensorDict, u: Tensor, divergence: Tensor, alpha: Tensor) -> Tensor:
@@ -324,14 +318,3 @@ class SkillRLModule(PhaseModule):
         if isinstance(self.skills, SkillModel):
             tensors |= {f"skills.{name}": tensor for name, tensor in self.skills.state_dict().items()}
         return Artefact("policy", settings, tensors)
-
-
-def seen(batch: TensorDict, renderer: Renderer | None) -> Tensor:
-    """States or images of transitions ``[B]`` at s, then at s', ``[2 B, ...]``."""
-    key = "observation" if renderer is None else SCENE
-    return look({key: join(batch, key)}, renderer)
-
-
-def join(batch: TensorDict, key: str) -> Tensor:
-    """A quantity of transitions ``[B]`` at s, then at s', ``[2 B, ...]``."""
-    return torch.cat([batch[key], batch["next"][key]])

@@ -12,12 +12,12 @@ from lightning_skills.artefacts import Artefact
 from lightning_skills.data.task_replay import TaskReplay
 from lightning_skills.errors import InputError
 from lightning_skills.files import advised, reading
-from lightning_skills.losses.skill_rl import actor_loss, critic_loss, multiplier_loss
+from lightning_skills.losses.skill_rl import multiplier_loss
 from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, Update
 from lightning_skills.phases.context_meta import ContextMetaModule
-from lightning_skills.phases.skill_agent import SkillActorCritic, aim, judge, propose
+from lightning_skills.phases.skill_agent import Learners, SkillActorCritic
 from lightning_skills.ranks import averages
 
 
@@ -38,7 +38,9 @@ class TargetTaskModule(ContextMetaModule):
 
     kind = "adapted"
     networks = ("policy",)
-    encoder: nn.Module
+    critics: nn.ModuleList
+    critic_optimizer: torch.optim.Optimizer
+    actor_optimizer: torch.optim.Optimizer
     embedding: Tensor
     latest: Tensor
 
@@ -82,6 +84,19 @@ class TargetTaskModule(ContextMetaModule):
         conditioning = options.conditioning_episodes
         return [CollectEpisodes(self.train_tasks, "prior", conditioning, into=("context",), counted=False), episode]
 
+    # Learning
+
+    def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """Adam of the critics, of the policy, and of alpha."""
+        self.critic_optimizer = FusedAdam(self.critics.parameters(), lr=self.options.lr)
+        self.actor_optimizer = FusedAdam(self.policy.parameters(), lr=self.options.lr)
+        self.alpha_optimizer = self.optimizer_of_alpha()
+        return [self.critic_optimizer, self.actor_optimizer, self.alpha_optimizer]
+
+    @abstractmethod
+    def optimizer_of_alpha(self) -> torch.optim.Optimizer:
+        """Of the weight of the KL to the prior, or of the entropy."""
+
     # Handing on
 
     def artefact(self) -> Artefact:
@@ -105,39 +120,14 @@ class SkillTargetTaskModule(TargetTaskModule, SkillActorCritic):
         super().__init__(context, *agent)
         self.alpha = Multiplier(initial_alpha)
 
-    def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
-        """Adam of the critics, of the policy, and of alpha."""
-        lr = self.options.lr
-        self.critic_optimizer = FusedAdam(self.critics.parameters(), lr=lr)
-        self.actor_optimizer = FusedAdam(self.policy.parameters(), lr=lr)
-        self.alpha_optimizer = self.optimizer_of_alpha()
-        return [self.critic_optimizer, self.actor_optimizer, self.alpha_optimizer]
-
-    @abstractmethod
-    def optimizer_of_alpha(self) -> torch.optim.Optimizer:
-        """Of the weight of the KL to the prior."""
-
     def update(self, batch: TensorDict) -> Metrics:
         """One step on transitions ``[B]``."""
-        options, embedding, alpha = self.options, self.embedding.expand(len(batch), -1), self.alpha()
-        skill, divergence, next_skill, next_divergence = propose(self.policy, batch, embedding)
-        target = aim(
-            self.target_critics,
-            batch["next"],
-            embedding,
-            next_skill,
-            next_divergence,
-            alpha,
-            options.divergence_clip,
-            options.discount,
-        )
-        critic, metrics = critic_loss(judge(self.critics, batch, embedding, batch["action"]), target)
-        self.step(self.critic_optimizer, critic)
-        actor, of_actor = actor_loss(judge(self.critics, batch, embedding, skill, learning=0), divergence, alpha)
-        self.step(self.actor_optimizer, actor)
-        self.step(self.alpha_optimizer, multiplier_loss(alpha, divergence, options.target_divergence))
+        embedding, alpha = self.embedding.expand(len(batch), -1), self.alpha()
+        learners = Learners(self.policy, self.critics, self.target_critics)
+        divergence, metrics = self.improve(learners, batch, embedding, alpha)
+        self.step(self.alpha_optimizer, multiplier_loss(alpha, divergence, self.options.target_divergence))
         self._track()
-        return metrics | of_actor | {"alpha": alpha.detach().mean()}
+        return metrics | {"alpha": alpha.detach().mean()}
 
 
 class SpirlTargetTaskModule(SkillTargetTaskModule):

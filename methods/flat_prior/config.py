@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from lightning_skills.phases.options import TINY_ACTION_PRIOR, TINY_ACTION_RL, ActionPriorOptions, SkillRLOptions
+from lightning_skills.phases.options import (
+    ACTION_PRIOR_PRESETS,
+    TINY_ACTION_PRIOR,
+    TINY_ACTION_RL,
+    ActionPriorOptions,
+    SkillRLOptions,
+)
 from lightning_skills.plugins import Overrides, of_phase
 
 
@@ -17,24 +23,12 @@ class FlatPriorConfig:
 
 
 PRESETS: dict[str, Overrides] = {
-    "maze": {"prior.updates": 50_000},
-    "maze/small20": {"prior.updates": 12_000, "rl.frames": 150_000, "rl.tau": 0.02, "rl.timeout_is_done": False},
-    "blocks": {
-        "prior.updates": 22_000,
-        "prior.cooldown": 0.3,
-        "rl.standardise": True,  # as SPiRL's
-        "rl.timeout_is_done": False,
-        "rl.capacity": 100_000,
-        "rl.frames": 600_000,
-    },
+    **ACTION_PRIOR_PRESETS,
     "kitchen": {
-        "prior.updates": 25_000,  # as SPiRL's model; code: some 1.06M, 200 epochs of 10 passes over 137 000 pairs
-        "prior.cooldown": 0.3,
+        **ACTION_PRIOR_PRESETS["kitchen"],
         # As the code: clamped. In closed form the divergence rose to 14 000 nats where states left the demonstrations,
         # and the critics with it.
         "rl.kl_estimator": "sampled",
-        "rl.capacity": 100_000,
-        "rl.frames": 1_300_000,
     },
 }
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
 from lightning_skills.phases.options import (
+    SIMPL_SKILL_PRESETS,
     SPIRL_IN_SIMPLS_KITCHEN,
     TINY_SKILLS,
     SimplSkillOptions,
@@ -41,10 +42,9 @@ class MtrlConfig:
 
 
 PRESETS: dict[str, Overrides] = {
-    "maze": {"skills.updates": 100_000},  # ours
+    **SIMPL_SKILL_PRESETS,
     "kitchen": {
-        "skills.updates": 25_000,  # as SPiRL's preset here; its code 480 000, without a cooldown
-        "skills.cooldown": 0.3,
+        **SIMPL_SKILL_PRESETS["kitchen"],
         "meta.layers": 5,
         "meta.width": 128,
         **of_phase("meta", SPIRL_IN_SIMPLS_KITCHEN),

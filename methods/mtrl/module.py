@@ -10,7 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from lightning_skills.data.task_replay import TaskReplay
-from lightning_skills.losses.skill_rl import actor_loss, critic_loss, multiplier_loss
+from lightning_skills.losses.skill_rl import multiplier_loss
 from lightning_skills.nets.corrected_prior import corrected
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.mlp_stack import MLPStack
@@ -18,7 +18,7 @@ from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.options import SkillAgentSizes
-from lightning_skills.phases.skill_agent import Network, SkillAgent, aim, judge, propose
+from lightning_skills.phases.skill_agent import Learners, Network, SkillAgent
 from methods.mtrl.config import MtrlOptions
 from methods.mtrl.losses import distillation_loss
 
@@ -126,29 +126,12 @@ class MtrlModule(SkillAgent):
         """One step of every expert, and of the shared policy, on ``transitions`` ``[T, B]`` of tasks ``[T]``."""
         options, tasks = self.options, batch["task"]
         transitions = batch["transitions"].transpose(0, 1)  # [B, T]
-        nothing = transitions["observation"][..., :0]
-        alpha, experts = self.alpha()[tasks], self.experts.of(tasks)
-        skill, divergence, next_skill, next_divergence = propose(experts, transitions, nothing)
-        target = aim(
-            _of(self.target_critics, tasks),
-            transitions["next"],
-            nothing,
-            next_skill,
-            next_divergence,
-            alpha,
-            options.divergence_clip,
-            options.discount,
-        )
-        values = judge(_of(self.critics, tasks), transitions, nothing, transitions["action"])
-        critic, metrics = critic_loss(values.flatten(0, 1), target.flatten())
-        self.step(self.critic_optimizer, critic)
-        values = judge(_of(self.critics, tasks), transitions, nothing, skill, learning=0)
-        weight = alpha.expand_as(divergence).flatten()
-        actor, of_actor = actor_loss(values.flatten(0, 1), divergence.flatten(), weight)
-        self.step(self.actor_optimizer, actor)
+        nothing, alpha = transitions["observation"][..., :0], self.alpha()[tasks]
+        learners = Learners(self.experts.of(tasks), _of(self.critics, tasks), _of(self.target_critics, tasks))
+        divergence, metrics = self.improve(learners, transitions, nothing, alpha)
         self.step(self.alpha_optimizer, multiplier_loss(alpha, divergence.mean(0), options.target_divergence))
         follow(self.target_critics, self.critics, options.tau)
-        return metrics | of_actor | self._distil(transitions, tasks) | {"alpha": alpha.detach().mean()}
+        return metrics | self._distil(transitions, tasks) | {"alpha": alpha.detach().mean()}
 
     def _distil(self, transitions: TensorDict, tasks: Tensor) -> Metrics:
         """One step of the shared policy towards the experts as they are now."""

@@ -1,7 +1,6 @@
 """PEARL-ft's last phase: a meta-trained actor-critic learns one target task."""
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from tensordict import TensorDict
@@ -48,13 +47,9 @@ class PearlFtModule(TargetTaskModule, PearlAgent):
         """Its mean; nothing but zeros if it is blind."""
         return posterior.mean * (not self.sizes.task_blind)
 
-    def build_optimizers(self) -> Sequence[torch.optim.Optimizer]:
-        """Adam of the critics, of the policy, and of alpha."""
-        lr = self.options.lr
-        self.critic_optimizer = FusedAdam(self.critics.parameters(), lr=lr)
-        self.actor_optimizer = FusedAdam(self.policy.parameters(), lr=lr)
-        self.alpha_optimizer = FusedAdam(self.alpha.parameters(), lr=lr)
-        return [self.critic_optimizer, self.actor_optimizer, self.alpha_optimizer]
+    def optimizer_of_alpha(self) -> FusedAdam:
+        """It grows and shrinks."""
+        return FusedAdam(self.alpha.parameters(), lr=self.options.lr)
 
     def update(self, batch: TensorDict) -> Metrics:
         """One step on transitions ``[B]``."""

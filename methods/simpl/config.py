@@ -3,7 +3,12 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.limits import at_least, positive, within
-from lightning_skills.phases.options import TINY_SKILLS, SimplSkillOptions, SkillTargetTaskOptions
+from lightning_skills.phases.options import (
+    SIMPL_SKILL_PRESETS,
+    TINY_SKILLS,
+    SimplSkillOptions,
+    SkillTargetTaskOptions,
+)
 from lightning_skills.plugins import Overrides, of_phase
 
 
@@ -60,10 +65,9 @@ class SimplConfig:
 
 
 PRESETS: dict[str, Overrides] = {
-    "maze": {"skills.updates": 100_000},  # ours
+    **SIMPL_SKILL_PRESETS,
     "kitchen": {
-        "skills.updates": 25_000,  # as SPiRL's preset here; its code 480 000, without a cooldown
-        "skills.cooldown": 0.3,
+        **SIMPL_SKILL_PRESETS["kitchen"],
         "meta.embedding_dim": 6,
         "meta.layers": 5,
         "meta.width": 128,

@@ -9,12 +9,12 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from lightning_skills.losses.skill_rl import actor_loss, critic_loss, multiplier_loss
+from lightning_skills.losses.skill_rl import multiplier_loss
 from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam, GrowingAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
-from lightning_skills.phases.skill_agent import SkillActorCritic, aim, judge, propose
+from lightning_skills.phases.skill_agent import Learners, SkillActorCritic
 from lightning_skills.ranks import share
 from methods.simpl.config import SimplOptions
 from methods.simpl.losses import embedding_loss
@@ -117,29 +117,15 @@ class SimplModule(SkillActorCritic):
         posterior = Gaussian(*(torch.cat(parts) for parts in zip(*posteriors, strict=True)))
         groups = len(posterior.mean)
         embedding = self._drawn(posterior, options.batch_size)
-        skill, divergence, next_skill, next_divergence = propose(self.policy, transitions, embedding.detach())
         alpha = torch.cat([self.small_alpha().expand(small), self.large_alpha().expand(groups - small)])
-        alpha = alpha.repeat_interleave(options.batch_size)
-        target = aim(
-            self.target_critics,
-            transitions["next"],
-            embedding,
-            next_skill,
-            next_divergence,
-            alpha,
-            options.divergence_clip,
-            options.discount,
-        )
         weight = torch.cat([self.small_lambda().expand(small), self.large_lambda()[batch["task"][small:]]])
-        loss, metrics = critic_loss(judge(self.critics, transitions, embedding, transitions["action"]), target)
         kl, of_embedding = embedding_loss(posterior, weight)
-        self.step(self.critic_optimizer, loss + kl)
-        values = judge(self.critics, transitions, embedding.detach(), skill, learning=0)
-        actor, of_actor = actor_loss(values, divergence, alpha)
-        self.step(self.actor_optimizer, actor)
+        learners = Learners(self.policy, self.critics, self.target_critics, kl)
+        alpha = alpha.repeat_interleave(options.batch_size)
+        divergence, metrics = self.improve(learners, transitions, embedding, alpha)
         of_multipliers = self._grow(posterior, divergence.view(groups, -1).mean(-1), weight, small)
         self._track()
-        return metrics | of_embedding | of_actor | of_multipliers
+        return metrics | of_embedding | of_multipliers
 
     def _drawn(self, posterior: Gaussian, count: int) -> Tensor:
         """Embeddings ``[G count, d]``, another one for every transition."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lightning_skills.phases.options import (
+    SIMPL_SKILL_PRESETS,
     SPIRL_IN_SIMPLS_KITCHEN,
     TINY_SKILLS,
     SimplSkillOptions,
@@ -26,10 +27,9 @@ class SpirlSimplConfig:
 
 
 PRESETS: dict[str, Overrides] = {
-    "maze": {"skills.updates": 100_000},  # ours
+    **SIMPL_SKILL_PRESETS,
     "kitchen": {
-        "skills.updates": 25_000,  # as SPiRL's preset here; its code 480 000, without a cooldown
-        "skills.cooldown": 0.3,
+        **SIMPL_SKILL_PRESETS["kitchen"],
         "adapt.layers": 5,
         "adapt.width": 128,
         **of_phase("adapt", SPIRL_IN_SIMPLS_KITCHEN),
