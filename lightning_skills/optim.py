@@ -118,14 +118,15 @@ class FusedRAdam(FusedAdam):
     ) -> None:
         super().__init__(params, lr, betas, eps)
         for group in self.param_groups:
-            group["base_lr"], group["base_eps"] = lr, eps
+            # Steps are counted here too: the kernel's own count may lie on a GPU, and reading it would wait for that.
+            group["base_lr"], group["base_eps"], group["taken"] = lr, eps, 0
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """One step."""
         for group in self.param_groups:
-            taken = self.state[group["params"][0]].get("step", torch.zeros(()))
+            group["taken"] += 1
             group["lr"], group["eps"] = rectified(
-                group["base_lr"], group["base_eps"], group["betas"][1], taken.item() + 1
+                group["base_lr"], group["base_eps"], group["betas"][1], group["taken"]
             )
         return super().step(closure)
 
