@@ -80,7 +80,8 @@ class BlocksEnv(MuJoCoBatch):
         self.arrange(worlds, np.broadcast_to(row, (len(worlds), *row.shape)))
 
     def _step(self, action: Array, worlds: Array) -> tuple[Array, Array, Array]:
-        self._before[worlds] = self._state()[worlds]
+        if self.renderer is not None:
+            self._before[worlds] = self._state()[worlds]
         strength = np.abs(action[:, 2])
         held = (strength > HOLD_LOW) & (strength < HOLD_HIGH)
         self._open[worlds] = np.where(held, self._open[worlds], action[:, 2] >= HOLD_HIGH)
