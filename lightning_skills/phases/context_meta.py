@@ -1,7 +1,7 @@
 """Meta-learners whose policy knows its task by an embedding, which an encoder infers from a context of transitions."""
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -35,6 +35,9 @@ class ContextMetaModule(MetaTrainModule):
     """Names of the modules that it hands on."""
     context_keys: Sequence[NestedKey]
     """What of a transition the encoder sees, in this order."""
+    sizes: Any
+    sizes_type: type
+    """Dataclass of what the networks are rebuilt from, and an instance of it or of a subclass."""
     encoder: nn.Module
     """Contexts ``[G, N, features]`` to posteriors ``[G, d]``."""
     policy: nn.Module
@@ -105,6 +108,6 @@ class ContextMetaModule(MetaTrainModule):
         }
         return Artefact(self.kind, self.settings(), tensors)
 
-    @abstractmethod
     def settings(self) -> Mapping[str, Any]:
-        """What the networks are rebuilt from."""
+        """The sizes of the networks."""
+        return {field.name: getattr(self.sizes, field.name) for field in fields(self.sizes_type)}

@@ -1,9 +1,8 @@
 """PEARL: an agent that knows its task by an embedding, and how it is meta-trained off-policy."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -39,6 +38,8 @@ class PearlAgent(ContextMetaModule):
         context_size: As of :class:`ContextMetaModule`.
     """
 
+    sizes_type = PearlSizes
+
     def __init__(self, context: PhaseContext, sizes: PearlSizes, context_size: int = 0) -> None:
         super().__init__(context, sizes.embedding_dim, context_size)
         self.sizes, env = sizes, context.env
@@ -54,10 +55,6 @@ class PearlAgent(ContextMetaModule):
         mlp = MLP(inputs, outputs, self.sizes.layers - 1, self.sizes.width, slope=0.0)
         initialise_like_rlkit(mlp, last)
         return mlp
-
-    def settings(self) -> Mapping[str, Any]:
-        """The sizes of the networks."""
-        return {field.name: getattr(self.sizes, field.name) for field in fields(PearlSizes)}
 
     def skill_execution(self) -> SkillExecution:
         """Actions are primitive, and time limits are not terminal."""

@@ -1,7 +1,8 @@
 """Learning one target task, episode by episode, from what was meta-trained on others."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, Update
 from lightning_skills.phases.context_meta import ContextMetaModule
+from lightning_skills.phases.options import SkillAgentSizes
 from lightning_skills.phases.skill_agent import Learners, SkillActorCritic
 from lightning_skills.ranks import averages
 
@@ -138,17 +140,14 @@ class SpirlTargetTaskModule(SkillTargetTaskModule):
 
     Args:
         context: Its ``options`` are :class:`SpirlTargetTaskOptions`.
-        layers: Hidden layers of policy and critics.
-        width: Of each of these.
+        sizes: Of policy and critics.
     """
 
-    def __init__(self, context: PhaseContext, layers: int, width: int) -> None:
-        super().__init__(context, context.options.initial_alpha, layers, width)
-        self._settings = {"layers": layers, "width": width}
+    sizes_type = SkillAgentSizes
 
-    def settings(self) -> Mapping[str, Any]:
-        """The sizes of the networks."""
-        return self._settings
+    def __init__(self, context: PhaseContext, sizes: SkillAgentSizes) -> None:
+        super().__init__(context, context.options.initial_alpha, sizes.layers, sizes.width)
+        self.sizes = sizes
 
     def optimizer_of_alpha(self) -> FusedAdam:
         """It grows and shrinks."""
@@ -168,11 +167,11 @@ def take_over(network: nn.Module, meta: Artefact, name: str) -> None:
         raise InputError(f"the {name} of {meta.kind!r} was meta-trained on other states or skills than these") from None
 
 
-def sizes(kind: type, meta: Artefact) -> Any:
+def sizes_of(meta: Artefact, kind: type) -> Any:
     """The sizes of the networks that meta-training handed on, as this dataclass.
 
     Raises:
         InputError: if they do not say the same.
     """
     with advised("meta-train anew, if another version wrote it"), reading(meta.named):
-        return kind(**meta.settings)
+        return kind(**{field.name: meta.settings[field.name] for field in fields(kind)})

@@ -1,8 +1,7 @@
 """MTRL's last phase: the shared policy learns one target task."""
 
 from lightning_skills.phases.base import PhaseContext
-from lightning_skills.phases.options import SkillAgentSizes
-from lightning_skills.phases.target_task import SpirlTargetTaskModule, sizes, take_over
+from lightning_skills.phases.target_task import SpirlTargetTaskModule, sizes_of, take_over
 
 
 class MtrlAdaptModule(SpirlTargetTaskModule):
@@ -17,6 +16,5 @@ class MtrlAdaptModule(SpirlTargetTaskModule):
 
     def __init__(self, context: PhaseContext) -> None:
         meta = context.artefacts["meta"]
-        own: SkillAgentSizes = sizes(SkillAgentSizes, meta)
-        super().__init__(context, own.layers, own.width)
+        super().__init__(context, sizes_of(meta, self.sizes_type))
         take_over(self.policy, meta, "policy")

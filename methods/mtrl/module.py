@@ -2,8 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, cast
+from typing import cast
 
 import torch
 from tensordict import TensorDict
@@ -43,13 +42,14 @@ class MtrlModule(SkillAgent):
 
     kind = "mtrl"
     networks = ("policy",)
+    sizes_type = SkillAgentSizes
     options: MtrlOptions
     latest: Tensor
 
     def __init__(self, context: PhaseContext) -> None:
         options: MtrlOptions = context.options
         super().__init__(context, options.layers, options.width)
-        tasks, seen = len(self.train_tasks), self.known_dim
+        self.sizes, tasks, seen = options, len(self.train_tasks), self.known_dim
         self.experts = MLPStack(tasks, seen, 2 * self.skill_dim, options.layers, options.width)
         self.critics = nn.ModuleList(
             MLPStack(tasks, seen + self.skill_dim, 1, options.layers, options.width) for _ in range(2)
@@ -58,10 +58,6 @@ class MtrlModule(SkillAgent):
         self.alpha = Multiplier(options.initial_alpha, tasks)
         self.register_buffer("latest", torch.zeros((), dtype=torch.int64))  # transitions of the last round
         self.keep_frozen(self.target_critics)
-
-    def settings(self) -> Mapping[str, Any]:
-        """The sizes of the networks."""
-        return {field.name: getattr(self.options, field.name) for field in fields(SkillAgentSizes)}
 
     # Acting
 

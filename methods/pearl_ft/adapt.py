@@ -11,9 +11,8 @@ from lightning_skills.nets.gaussian import Gaussian
 from lightning_skills.nets.multiplier import Multiplier
 from lightning_skills.optim import FusedAdam, follow
 from lightning_skills.phases.base import Metrics, PhaseContext
-from lightning_skills.phases.options import PearlSizes
 from lightning_skills.phases.pearl import PearlAgent
-from lightning_skills.phases.target_task import TargetTaskModule, sizes, take_over
+from lightning_skills.phases.target_task import TargetTaskModule, sizes_of, take_over
 from methods.pearl_ft.config import PearlFtOptions
 
 
@@ -35,8 +34,7 @@ class PearlFtModule(TargetTaskModule, PearlAgent):
 
     def __init__(self, context: PhaseContext) -> None:
         meta = context.artefacts["meta"]
-        own: PearlSizes = sizes(PearlSizes, meta)
-        super().__init__(context, own)
+        super().__init__(context, sizes_of(meta, self.sizes_type))
         self.alpha = Multiplier(1.0)
         for name in ("encoder", "policy", "critics", "alpha"):
             take_over(self.get_submodule(name), meta, name)

@@ -1,14 +1,10 @@
 """SiMPL's last phase: a meta-trained policy learns one target task."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
-
 from lightning_skills.optim import GrowingAdam
 from lightning_skills.phases.base import PhaseContext
-from lightning_skills.phases.target_task import SkillTargetTaskModule, sizes, take_over
-from methods.simpl.config import SimplAdaptOptions
-from methods.simpl.networks import Sizes
+from lightning_skills.phases.target_task import SkillTargetTaskModule, sizes_of, take_over
+from methods.simpl.config import SimplAdaptOptions, SimplSizes
+from methods.simpl.networks import TaskEncoder
 
 
 class SimplAdaptModule(SkillTargetTaskModule):
@@ -27,23 +23,21 @@ class SimplAdaptModule(SkillTargetTaskModule):
         InputError: if "meta" is of other states or skills, or was written by another version.
     """
 
+    sizes_type = SimplSizes
     options: SimplAdaptOptions
 
     def __init__(self, context: PhaseContext) -> None:
         meta = context.artefacts["meta"]
-        own: Sizes = sizes(Sizes, meta)
+        own: SimplSizes = sizes_of(meta, self.sizes_type)
         super().__init__(context, 1.0, own.layers, own.width, own.embedding_dim)
-        self.sizes, self.encoder = own, own.encoder(context.env.state_dim, self.skill_dim)
+        self.sizes, size = own, (own.embedding_dim, own.encoder_width)
+        self.encoder = TaskEncoder(context.env.state_dim, self.skill_dim, *size)
         take_over(self.encoder, meta, "encoder")
         take_over(self.policy, meta, "policy")
         take_over(self.critics, meta, "critics")
         take_over(self.target_critics, meta, "critics")
         take_over(self.alpha, meta, "large_alpha")
         self.keep_frozen(self.encoder)
-
-    def settings(self) -> Mapping[str, Any]:
-        """The sizes of the networks."""
-        return asdict(self.sizes)
 
     def optimizer_of_alpha(self) -> GrowingAdam:
         """It only grows."""

@@ -13,16 +13,22 @@ from lightning_skills.plugins import Overrides, of_phase
 
 
 @dataclass(frozen=True)
-class SimplOptions:
-    """Options of :class:`methods.simpl.module.SimplModule`; the defaults are the code's for the maze.
-
-    Two kinds of context are trained at once: a few transitions, after which the policy keeps to the prior, and many.
-    """
+class SimplSizes:
+    """What SiMPL's networks are rebuilt from."""
 
     embedding_dim: int = at_least(1, 5)  # kitchen 6; paper: 10 there, 6 with 40 mazes
     encoder_width: int = at_least(4, 128)
     layers: int = at_least(1, 3)  # hidden layers of policy and critics; kitchen 5
     width: int = at_least(1, 256)  # kitchen 128
+
+
+@dataclass(frozen=True)
+class SimplOptions(SimplSizes):
+    """Options of :class:`methods.simpl.module.SimplModule`; the defaults are the code's for the maze.
+
+    Two kinds of context are trained at once: a few transitions, after which the policy keeps to the prior, and many.
+    """
+
     small_tasks: int = at_least(1, 4)  # of a batch, with a small context; kitchen 3
     large_tasks: int = at_least(1, 26)  # of a batch, with a large one; kitchen 27
     small_context: int = at_least(1, 4)  # kitchen 2

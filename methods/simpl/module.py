@@ -1,9 +1,7 @@
 """SiMPL's meta-training phase."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -16,9 +14,9 @@ from lightning_skills.optim import FusedAdam, GrowingAdam
 from lightning_skills.phases.base import CollectEpisodes, Instruction, Metrics, PhaseContext, UpdateTasks
 from lightning_skills.phases.skill_agent import Learners, SkillActorCritic
 from lightning_skills.ranks import share
-from methods.simpl.config import SimplOptions
+from methods.simpl.config import SimplOptions, SimplSizes
 from methods.simpl.losses import embedding_loss
-from methods.simpl.networks import Sizes
+from methods.simpl.networks import TaskEncoder
 
 
 class SimplModule(SkillActorCritic):
@@ -40,6 +38,7 @@ class SimplModule(SkillActorCritic):
 
     kind = "simpl"
     networks = ("encoder", "policy", "critics", "large_alpha")
+    sizes_type = SimplSizes
     options: SimplOptions
 
     def __init__(self, context: PhaseContext) -> None:
@@ -47,15 +46,11 @@ class SimplModule(SkillActorCritic):
         super().__init__(context, options.layers, options.width, options.embedding_dim, options.large_context)
         for count in (options.small_tasks, options.large_tasks):
             share(count, context.world_size, "a group of {} tasks")
-        self.sizes = Sizes(options.embedding_dim, options.encoder_width, options.layers, options.width)
-        self.encoder = self.sizes.encoder(context.env.state_dim, self.skill_dim)
+        self.sizes, size = options, (options.embedding_dim, options.encoder_width)
+        self.encoder = TaskEncoder(context.env.state_dim, self.skill_dim, *size)
         self.small_lambda = Multiplier(options.small_embedding_weight)
         self.large_lambda = Multiplier(options.large_embedding_weight, len(self.train_tasks))
         self.small_alpha, self.large_alpha = Multiplier(options.small_alpha), Multiplier(options.large_alpha)
-
-    def settings(self) -> Mapping[str, Any]:
-        """The sizes of the networks."""
-        return asdict(self.sizes)
 
     # Plan
 

@@ -1,7 +1,6 @@
-"""The network that infers a task, and how large all of SiMPL's are."""
+"""The network that infers a task."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +17,15 @@ class TaskEncoder(nn.Module):
     Its std before training is about 1.
 
     Args:
-        inputs: Length of a transition as it is seen.
+        state_dim: Length of a state.
+        skill_dim: Of a skill.
         embedding_dim: d.
         width: Of the transformer.
     """
 
-    def __init__(self, inputs: int, embedding_dim: int, width: int) -> None:
+    def __init__(self, state_dim: int, skill_dim: int, embedding_dim: int, width: int) -> None:
         super().__init__()
+        inputs = 2 * state_dim + skill_dim + 2  # both states, skill, reward and end of a transition
         self.transformer = SetTransformer(inputs, 2 * embedding_dim, width)
 
     def forward(self, context: Tensor) -> Gaussian:
@@ -32,24 +33,3 @@ class TaskEncoder(nn.Module):
         mean, spread = self.transformer(context).chunk(2, dim=-1)
         std = SMALLEST_STD + functional.softplus(spread + math.log(math.expm1(1.0)))
         return Gaussian(mean, torch.log(std))
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Of SiMPL's networks.
-
-    Args:
-        embedding_dim: Length of a task embedding, d.
-        encoder_width: Of the task encoder.
-        layers: Hidden layers of policy and critics.
-        width: Of each of these.
-    """
-
-    embedding_dim: int
-    encoder_width: int
-    layers: int
-    width: int
-
-    def encoder(self, state_dim: int, skill_dim: int) -> TaskEncoder:
-        """The task encoder: it sees states, skill, reward and end of transitions."""
-        return TaskEncoder(2 * state_dim + skill_dim + 2, self.embedding_dim, self.encoder_width)

@@ -14,4 +14,4 @@ class SpirlSimplModule(SpirlTargetTaskModule):
 
     def __init__(self, context: PhaseContext) -> None:
         options: SpirlSimplOptions = context.options
-        super().__init__(context, options.layers, options.width)
+        super().__init__(context, options)

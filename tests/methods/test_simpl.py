@@ -88,7 +88,7 @@ def test_the_policy_is_the_prior_corrected():
 
 def test_an_embedding_begins_near_the_prior():
     torch.manual_seed(0)
-    posterior = TaskEncoder(10, 3, width=32)(torch.randn(50, 8, 10))
+    posterior = TaskEncoder(3, 2, 3, width=32)(torch.randn(50, 8, 10))
     assert posterior.mean.abs().max() < 0.5
     assert (posterior.log_std.abs() < 0.3).all()
 

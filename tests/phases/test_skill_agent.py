@@ -19,7 +19,7 @@ LEARNED = SkillModelSettings(
 
 
 class Agent(SkillAgent):
-    plan = build_optimizers = update = settings = None
+    plan = build_optimizers = update = None
 
 
 def built(**settings: object) -> SkillAgent:
