@@ -9,12 +9,13 @@ from benchmarks.comparison import Comparison
 from benchmarks.plain import NumpyReplay
 from benchmarks.plain_meta import PlainPearl, PlainSimpl, gather
 from benchmarks.synthetic import as_arrays, transitions
-from lightning_skills.config import Run, load
+from lightning_skills.config import load
 from lightning_skills.data.tasks import TaskData
 from lightning_skills.phases.base import PhaseContext, UpdateTasks
 from lightning_skills.phases.meta_train import MetaTrainModule
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
 from lightning_skills.plugins import resolve
+from lightning_skills.run_options import Run
 
 PER_TASK = 1200
 """Transitions that a buffer has of a task."""

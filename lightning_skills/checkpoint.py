@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lightning_skills import __version__
-from lightning_skills.config import differences, flatten
+from lightning_skills.config_tree import differences, flatten
 from lightning_skills.data.collected import CollectedData
 from lightning_skills.data.offline import OfflineData
 from lightning_skills.errors import InputError

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from lightning_skills import report, task_pictures
-from lightning_skills.config import Run
 from lightning_skills.csv_file import METRICS
 from lightning_skills.data.batch_env import BatchEnv
 from lightning_skills.files import advised, reading, writing
 from lightning_skills.launch import program
 from lightning_skills.recorded import AGAIN, SUMMARY, read_metrics, read_summary
 from lightning_skills.report import Snapshot
+from lightning_skills.run_options import Run
 from lightning_skills.summaries import acting, outcome
 from lightning_skills.tracking import MLflowTracker
 

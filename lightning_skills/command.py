@@ -16,7 +16,7 @@ from lightning_skills.launch import BAD_INPUT, STOPPED, one_of_several, program,
 from lightning_skills.parent import stop_with_parent
 
 if TYPE_CHECKING:
-    from lightning_skills.config import Run
+    from lightning_skills.run_options import Run
 
 HELP = """\
 usage: train.py method=NAME env=NAME [key=value ...]

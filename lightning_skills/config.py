@@ -11,7 +11,6 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,15 +23,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_skills import limits, plugins
-from lightning_skills.errors import InputError, listed
-from lightning_skills.files import advised, reading, write
-from lightning_skills.limits import at_least, one_of, within
+from lightning_skills.config_tree import WHOLE_COPY, flatten, may_change, plain, read_tree
+from lightning_skills.errors import InputError, first_line, listed
+from lightning_skills.files import advised, reading
 from lightning_skills.parts import check_needs
 from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
+from lightning_skills.run_options import Run, RunConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
-MAX_SEED = 2**32 - 2  # what numpy takes, less one for the final evaluation's
 PLAIN_WORDS = {
     r"Value '(.*)' of type '\w+' could not be converted to Integer": r"'\1' is not an integer",
     r"Value '(.*)' of type '\w+' could not be converted to Float": r"'\1' is not a number",
@@ -42,208 +41,6 @@ PLAIN_WORDS = {
     r"field '.*' is not Optional": "it cannot be null",
 }
 """What OmegaConf says of a value that does not fit, and what we say."""
-WHOLE_COPY = "take a whole copy, or delete it and give the run's command again, which writes it anew"
-# What may differ when a run goes on: where things lie, how they are shown and how fast; not what is computed.
-MAY_CHANGE = ("runs_dir", "data_dir", "phase", "logging", "checkpoint", "resume", "trainer")
-
-
-@dataclass(frozen=True)
-class CollectOptions:
-    """How an online phase steps its environment."""
-
-    # Worlds stepped together on each rank; more of them are faster and make the data staler. None: one, or one for each
-    # task of a phase that meta-trains
-    worlds: int | None = at_least(1, None)
-    # Worlds step in the background while the learner updates; each action is chosen one step's updates earlier
-    ahead: bool = False
-
-
-@dataclass(frozen=True)
-class CheckpointOptions:
-    """When a phase saves itself; it always does so on a signal."""
-
-    every_minutes: float = at_least(0, 5.0)
-
-
-@dataclass(frozen=True)
-class ResumeOptions:
-    """How a run goes on."""
-
-    reshard: bool = False  # also with another number of processes, among which the buffers are dealt; not bit-exact
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """The fixed protocol; evaluation has its own worlds and its own random streams."""
-
-    episodes: int = at_least(1, 50)  # at the end of a run
-    interim_episodes: int = at_least(1, 10)  # during training
-    interim_every: int | None = at_least(1, 20_000)  # env frames between interim evaluations; null: none of these
-    tasks: int | None = at_least(1, None)  # as many of a distribution's tasks to test on, the first; null: all
-    explore: bool = True  # sample from the policy as in training; false takes its mode
-    seed: int = within(0, MAX_SEED, 1_000_000)  # of the evaluation worlds, apart from every training seed
-
-
-@dataclass(frozen=True)
-class LoggingOptions:
-    """Where curves and pictures go. metrics.csv is always written."""
-
-    mlflow: bool = True
-    tracking_uri: str | None = None  # default: MLFLOW_TRACKING_URI, else sqlite in runs_dir
-    experiment: str = "lightning_skills"
-    register: bool = True  # what phases hand on, as models of MLflow's
-    system_metrics: bool = True  # also CPU, memory and GPUs of the machine, to MLflow
-    every_frames: int = at_least(1, 2_000)  # env frames a row of metrics.csv stands for, online phases
-    every_updates: int = at_least(1, 100)  # updates a row stands for, offline phases
-    progress: bool = True
-
-
-@dataclass(frozen=True)
-class TrainerOptions:
-    """What the computation runs on."""
-
-    accelerator: str = one_of(("auto", "cpu", "gpu"), "auto")
-    devices: int = at_least(1, 1)  # of this machine, one process each
-    nodes: int = at_least(1, 1)  # machines; with more than one, start the processes by torchrun or srun
-    # Of torch, per process; 0: torch's own choice, divided by the processes. The networks are small: a second thread
-    # gains little on an idle machine, and where other processes compete for its core, both wait for each other
-    threads: int = at_least(0, 1)
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """One run, complete."""
-
-    method: Any = None
-    env: Any = None
-    seed: int = within(0, MAX_SEED, 0)
-    name: str | None = None  # of the run's folder; default: the experiment, or a digest of what was overridden
-    runs_dir: str = "runs"
-    data_dir: str = "data"
-    data: str | None = None  # a data set to use instead of the env's own
-    phase: str | None = None  # run this phase only
-    sources: dict[str, str] = field(default_factory=dict)  # artefacts from elsewhere, by phase; written skills=PATH
-    collect: CollectOptions = field(default_factory=CollectOptions)
-    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
-    resume: ResumeOptions = field(default_factory=ResumeOptions)
-    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
-    logging: LoggingOptions = field(default_factory=LoggingOptions)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A validated run: its config, the plug-ins it names and the words it was composed from.
-
-    Attributes:
-        folder: Where it lies, if it was moved to a place that its config does not name.
-    """
-
-    config: RunConfig
-    method: MethodSpec
-    env: EnvSpec
-    words: tuple[str, ...] = ()
-    folder: Path | None = None
-
-    @property
-    def directory(self) -> Path:
-        """``runs_dir/<method>/<env>-<task>/<name>/seed<k>``, or where it was moved to."""
-        if self.folder is not None:
-            return self.folder
-        task = folder_name(self.env.name, self.config.env.task)
-        return Path(self.config.runs_dir) / self.method.name / task / str(self.config.name) / f"seed{self.config.seed}"
-
-    def resolved(self) -> dict[str, Any]:
-        """The whole config as plain values, with the names of method and env."""
-        plain = dataclasses.asdict(self.config)
-        plain["method"] = {"name": self.method.name, **plain["method"]}
-        plain["env"] = {"name": self.env.name, **plain["env"]}
-        return plain
-
-
-def folder_name(env: str, task: str) -> str:
-    """``<env>-<task>``, as a part of a path."""
-    return re.sub(r"[/:]", "-", f"{env}-{task}")
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A DictConfig as a dict."""
-    return cast(dict[str, Any], OmegaConf.to_container(config))
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def may_change(key: str) -> bool:
-    """Whether a resumed run may have another value there."""
-    return any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
-
-
-def read_tree(file: Path) -> dict[str, Any]:
-    """The plain values in a config file.
-
-    Raises:
-        DamagedError: if there is no mapping in it, or its last line is not whole.
-    """
-    with reading(file):
-        text = file.read_text(encoding="utf-8")
-        if not text.endswith("\n"):
-            raise ValueError("its end is missing")
-        try:
-            tree = plain(OmegaConf.create(text))
-        except OmegaConfBaseException as error:
-            raise ValueError(_first_line(error)) from None
-        if not isinstance(tree, dict):
-            raise TypeError("it holds no options")
-        if "${" in repr(tree):  # what a run writes is resolved; OmegaConf would put in environment variables
-            raise ValueError("it holds an interpolation, ${...}")
-    return tree
-
-
-def read_run_tree(file: Path) -> dict[str, Any]:
-    """The plain values in the config file of a run, as it was written.
-
-    Raises:
-        DamagedError: as :func:`read_tree`, or if lines at its end are missing.
-    """
-    tree = read_tree(file)
-    with reading(file):
-        if "logging" not in tree:  # all that tells runs apart stands before it
-            raise ValueError("its end is missing")
-    return tree
-
-
-def write_tree(file: Path, run: Run) -> None:
-    """Write the resolved config of a run.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
-    write(file, OmegaConf.to_yaml(OmegaConf.create(run.resolved())))
-
-
-def defining(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a resolved config is the same whenever the run goes on, by the keys of the command line."""
-    flat = {key.removeprefix("sources."): value for key, value in flatten(config).items() if key != "sources"}
-    return {key: value for key, value in flat.items() if not may_change(key)}
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Where two records differ, one of them on disk: each key with what it is in either."""
-    keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
-    return [f"{key} ({_said(there.get(key))} there, {_said(here.get(key))} here)" for key in keys]
-
-
-def _said(value: Any) -> str:
-    return "none" if value is None else str(value)
 
 
 def load(words: Sequence[str]) -> Run:
@@ -434,14 +231,10 @@ def _compose(words: Sequence[str], with_hydra: bool = False) -> DictConfig:
         raise InputError(_explain(error)) from None
 
 
-def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split("\n")[0].split())
-
-
 def _explain(error: BaseException) -> str:
     reason = error.__cause__ if error.__cause__ is not None else error
     key = next((line.split(":", 1)[1].strip() for line in str(reason).split("\n") if "full_key:" in line), "")
-    said = _first_line(reason)
+    said = first_line(reason)
     for theirs, ours in PLAIN_WORDS.items():
         said = re.sub(theirs, ours, said)
     return f"option {key!r}: {said}" if key else said

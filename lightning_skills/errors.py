@@ -18,3 +18,8 @@ LISTED = 20
 def listed(names: Sequence[str]) -> str:
     """Names for a message: all of few, of many only how they look."""
     return ", ".join([*names[:3], "...", names[-1]] if len(names) > LISTED else names)
+
+
+def first_line(error: BaseException) -> str:
+    """Of what an exception says, in single spaces."""
+    return " ".join(str(error).split("\n")[0].split())

@@ -23,6 +23,7 @@ from lightning_skills.pipeline import Pipeline
 from lightning_skills.plugins import Phase
 from lightning_skills.quiet import quiet
 from lightning_skills.recorded import find_runs
+from lightning_skills.run_options import Run
 from lightning_skills.words import options_and_places, options_of
 
 OPTIONS = {"frames": "100000", "out": "exploration"}
@@ -83,7 +84,7 @@ def main(words: Sequence[str]) -> int:
     out = report.make_folder(Path(options["out"]))
     quiet()
     found: list[Exploration] = []
-    explored: list[config.Run] = []
+    explored: list[Run] = []
     for label, folder in [(str(group), each.folder) for group in groups for each in group.runs]:
         with skip():
             run = config.restore(folder)
@@ -105,7 +106,7 @@ def main(words: Sequence[str]) -> int:
     return skip.status
 
 
-def explore(run: config.Run, frames: int, group: str = "") -> list[Exploration]:
+def explore(run: Run, frames: int, group: str = "") -> list[Exploration]:
     """Let every explorer of a run's online phase act for about so many env frames, in whole episodes.
 
     The run's seed seeds the worlds and the sampling; another explorer of the same run sees the same worlds. Where
@@ -141,7 +142,7 @@ def visits(env: BatchEnv, trajectories: Sequence[np.ndarray]) -> Visits | None:
     return Visits(int(visited.any(axis=0).sum()), float(visited.sum(axis=1).mean()), visited.shape[1])
 
 
-def online_phase(run: config.Run) -> Phase:
+def online_phase(run: Run) -> Phase:
     """The first phase that acts in one task.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_skills.config import may_change
+from lightning_skills.config_tree import may_change
 from lightning_skills.errors import InputError
 from lightning_skills.recorded import RecordedRun
 

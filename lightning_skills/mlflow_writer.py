@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightning_skills.config import flatten
+from lightning_skills.config_tree import flatten
 from lightning_skills.mlflow_store import DATABASE, reason
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
 from lightning_skills.artefacts import Artefact
-from lightning_skills.config import Run, RunConfig, folder_name, write_tree
+from lightning_skills.config_tree import write_tree
 from lightning_skills.errors import InputError
 from lightning_skills.mlflow_store import client, locate, reached
+from lightning_skills.run_options import Run, RunConfig, folder_name
 
 PREFIX = "models:"
 CONFIG = "run.yaml"

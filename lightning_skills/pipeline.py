@@ -15,7 +15,7 @@ from lightning_skills import models, summaries
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints
 from lightning_skills.closing import close
-from lightning_skills.config import Run, defining, flatten
+from lightning_skills.config_tree import defining, flatten
 from lightning_skills.csv_file import FIRST_COLUMNS, METRICS, CsvFile
 from lightning_skills.data import trajectories
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo
@@ -39,6 +39,7 @@ from lightning_skills.progress import Progress
 from lightning_skills.ranks import Ranks, join, leave, meet
 from lightning_skills.rows import EPISODE_COLUMNS, Rows
 from lightning_skills.run_folder import check_folder, claim_folder, has_artefact, record_config, said_finished
+from lightning_skills.run_options import Run
 from lightning_skills.signals import Interrupted, StopSignals, interruptible, keep_from_signals
 from lightning_skills.tracking import MLflowTracker, Model, check
 

@@ -17,8 +17,8 @@ from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, distributed
 
-from lightning_skills.config import TrainerOptions
 from lightning_skills.errors import InputError, LostRankError
+from lightning_skills.run_options import TrainerOptions
 
 PATIENCE = timedelta(hours=6)
 """How long ranks wait for one another: rank 0 evaluates alone, and may take its time. A dead one is noticed at once."""

@@ -15,6 +15,7 @@ from lightning_skills.csv_file import METRICS
 from lightning_skills.errors import InputError
 from lightning_skills.files import DamagedError, advised, read_json, read_rows
 from lightning_skills.parts import phase_of
+from lightning_skills.run_options import folder_name
 
 Row = Mapping[str, str]
 Skip = Callable[[], AbstractContextManager[None]]
@@ -60,8 +61,6 @@ class RecordedRun:
     @property
     def task(self) -> str:
         """``<env>-<task>``, as in the path of its folder."""
-        from lightning_skills.config import folder_name
-
         return folder_name(str(self.options["env.name"]), str(self.options["env.task"]))
 
     @property
@@ -215,7 +214,7 @@ def _runs_below(place: Path, skip: Skip) -> list[RecordedRun]:
 
 def _read_run(folder: Path, given: bool = False) -> RecordedRun | None:
     """The run in a folder; None if its config.yaml is something else's, unless the user has given that very folder."""
-    from lightning_skills.config import WHOLE_COPY, flatten, read_run_tree
+    from lightning_skills.config_tree import WHOLE_COPY, flatten, read_run_tree
 
     config = folder / "config.yaml"
     with advised(WHOLE_COPY):

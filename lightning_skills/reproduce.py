@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning_skills import config
+from lightning_skills.config_tree import flatten, may_change
 from lightning_skills.errors import InputError
 from lightning_skills.recorded import RecordedRun
 
@@ -41,14 +42,14 @@ def _head(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _defaults(head: Sequence[str]) -> Mapping[str, Any]:
     try:
-        return config.flatten(config.load(head).resolved())
+        return flatten(config.load(head).resolved())
     except InputError:
         return {}
 
 
 def _changes(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
     given = {*NAMES, "env.task", "data", "seed", "sources", "name"}
-    keys = [key for key in options if key not in given and not config.may_change(key)]
+    keys = [key for key in options if key not in given and not may_change(key)]
     changed = [key for key in keys if key not in defaults or options[key] != defaults[key]]
     # The name is always written: without it, it would follow from the words.
     return [f"{key.removeprefix('sources.')}={_written(options[key])}" for key in [*changed, "name"]]

@@ -9,11 +9,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lightning_skills.config import Run, defining, differences, read_run_tree, write_tree
+from lightning_skills.config_tree import defining, differences, read_run_tree, write_tree
 from lightning_skills.errors import InputError
 from lightning_skills.files import advised, in_short, read_json
 from lightning_skills.mlflow_ledger import Ledger
 from lightning_skills.parts import in_parts
+from lightning_skills.run_options import Run
 
 CONFIG = "config.yaml"
 OWNERS = "checkpoints/**/updates_*/owner.json"

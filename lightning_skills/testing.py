@@ -33,13 +33,13 @@ from lightning_skills import checkpoint, config, pipeline, plugins, summaries, t
 from lightning_skills.artefacts import Artefact
 from lightning_skills.checkpoint import Checkpoints, complete
 from lightning_skills.command import train
-from lightning_skills.config import Run
 from lightning_skills.evaluation.protocol import final
 from lightning_skills.launch import rank_variables
 from lightning_skills.parts import Part
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import Pipeline, execute
 from lightning_skills.plugins import TASKS
+from lightning_skills.run_options import Run
 from lightning_skills.signals import Interrupted
 
 WALL_CLOCK = ("wall_s", "time/")

@@ -17,6 +17,7 @@ from lightning_skills.parts import Part, in_parts
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.pipeline import Pipeline
 from lightning_skills.plugins import Phase
+from lightning_skills.run_options import Run
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Trained:
     """
 
     place: str
-    run: config.Run
+    run: Run
     phase: Phase
     pipeline: Pipeline
     module: PhaseModule
@@ -86,7 +87,7 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
     return Trained(f"{place}, {checkpoint} at {module.env_frames:,} env frames", run, phase, pipeline, module)
 
 
-def changed(run: config.Run, phase: Phase, place: str, folder: Path, words: Sequence[str]) -> config.Run:
+def changed(run: Run, phase: Phase, place: str, folder: Path, words: Sequence[str]) -> Run:
     """A run with other options, whose phase takes what it needs from where the run was trained.
 
     Args:
@@ -107,7 +108,7 @@ def changed(run: config.Run, phase: Phase, place: str, folder: Path, words: Sequ
     return dataclasses.replace(run, config=dataclasses.replace(run.config, sources=sources))
 
 
-def _last_acting(run: config.Run, place: str, kept: Path) -> Phase:
+def _last_acting(run: Run, place: str, kept: Path) -> Phase:
     """The last acting phase of which something is kept; if there is none, the last one."""
     acting = [phase for phase in reversed(run.method.phases) if phase.acts]
     if not acting:
@@ -115,7 +116,7 @@ def _last_acting(run: config.Run, place: str, kept: Path) -> Phase:
     return next((phase for phase in acting if (kept / phase.name).exists()), acting[0])
 
 
-def _task_of_part(run: config.Run, phase: Phase, place: str, kept: Path, words: Sequence[str]) -> str | None:
+def _task_of_part(run: Run, phase: Phase, place: str, kept: Path, words: Sequence[str]) -> str | None:
     """The task whose part is asked for; None of a phase that is not in parts."""
     if not in_parts(phase, run.env, run.config.env.task):
         return None
@@ -126,7 +127,7 @@ def _task_of_part(run: config.Run, phase: Phase, place: str, kept: Path, words: 
     return asked
 
 
-def _check_kind(run: config.Run, phase: Phase, pipeline: Pipeline) -> None:
+def _check_kind(run: Run, phase: Phase, pipeline: Pipeline) -> None:
     """Raise InputError if the env has one task where the phase acts in several, or several where it acts in one."""
     if phase.single_task is not (pipeline.probe.info.tasks is None):
         kind = "one task, not in a distribution of them" if phase.single_task else "a distribution of tasks, not in one"

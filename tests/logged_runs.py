@@ -2,7 +2,7 @@
 
 from omegaconf import OmegaConf
 
-from lightning_skills.config import plain
+from lightning_skills.config_tree import plain
 from lightning_skills.csv_file import METRICS
 from lightning_skills.files import read_rows
 from lightning_skills.tracking import MLflowTracker

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from lightning_skills import config, plugins
+from lightning_skills.config_tree import flatten
 from lightning_skills.errors import InputError
 
 SAMPLE = ["method=reward_weighted", "env=target"]
@@ -25,8 +26,8 @@ def test_composed_defaults_are_the_dataclass_defaults_under_the_preset(name):
         presets = (key.partition("/") for key in method.presets)
         for task in {envs[env].config().task, *(task for owner, _, task in presets if owner == env and task)}:
             run = config.load([f"method={name}", f"env={env}", f"env.task={task}"])
-            flat = config.flatten(dataclasses.asdict(run.config.method))
-            default = config.flatten(dataclasses.asdict(method.config()))
+            flat = flatten(dataclasses.asdict(run.config.method))
+            default = flatten(dataclasses.asdict(method.config()))
             assert flat == {**default, **method.preset(env, task)}
 
 
@@ -126,7 +127,7 @@ def test_every_experiment_composes(file):
 def test_smoke_makes_every_experiment_small(file):
     run = config.load([f"experiment={file.stem}", "debug=smoke"])
     for spec, options in ((run.method, run.config.method), (run.env, run.config.env)):
-        assert spec.smoke.items() <= config.flatten(dataclasses.asdict(options)).items()
+        assert spec.smoke.items() <= flatten(dataclasses.asdict(options)).items()
     assert run.config.evaluation.episodes == 2
 
 

@@ -232,7 +232,7 @@ def test_a_checkpoint_that_is_not_there_is_named(long_cheetah, tmp_path, capsys)
 
 
 def test_the_final_evaluation_has_other_worlds_than_the_interim_ones(monkeypatch):
-    from lightning_skills.config import EvaluationOptions
+    from lightning_skills.run_options import EvaluationOptions
 
     monkeypatch.setattr(protocol, "rollout", lambda *given: given)
     assert protocol.final(None, None, EvaluationOptions(seed=5, episodes=3)) == (None, None, 3, 6, True)

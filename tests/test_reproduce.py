@@ -3,13 +3,14 @@ import shlex
 import pytest
 
 from lightning_skills import config
+from lightning_skills.config_tree import flatten, may_change
 from lightning_skills.recorded import RecordedRun
 from lightning_skills.reproduce import commands
 
 
 def recorded(*words, **changes):
     """A run as its config is recorded."""
-    return RecordedRun("here", config.flatten(config.load(words).resolved()) | changes, [], None)
+    return RecordedRun("here", flatten(config.load(words).resolved()) | changes, [], None)
 
 
 def composed(command):
@@ -17,12 +18,12 @@ def composed(command):
     python, flag, package, train, *words = shlex.split(command)
     assert (python, flag, package, train) == ("python", "-m", "lightning_skills", "train")
     jobs = config.sweep(words[1:]) if words[0] == "-m" else [words]
-    return [matters(config.flatten(config.load(job).resolved())) for job in jobs]
+    return [matters(flatten(config.load(job).resolved())) for job in jobs]
 
 
 def matters(options):
     """Without what is not computed with, such as where things lie."""
-    return {key: value for key, value in options.items() if not config.may_change(key)}
+    return {key: value for key, value in options.items() if not may_change(key)}
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_skills.config import EvaluationOptions
 from lightning_skills.evaluation.protocol import interim
 from lightning_skills.evaluation.rollouts import MakeEnv
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.rows import Rows
+from lightning_skills.run_options import EvaluationOptions
 
 
 class InterimEvaluation(Callback):

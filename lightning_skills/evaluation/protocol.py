@@ -2,11 +2,11 @@
 
 from typing import TypeGuard
 
-from lightning_skills.config import EvaluationOptions
 from lightning_skills.evaluation.adaptation import adapt
 from lightning_skills.evaluation.rollouts import MakeEnv, Rollouts, rollout
 from lightning_skills.phases.base import PhaseModule
 from lightning_skills.phases.meta_train import MetaTrainModule
+from lightning_skills.run_options import EvaluationOptions
 
 
 def interim(module: PhaseModule, make_env: MakeEnv, options: EvaluationOptions) -> Rollouts:

@@ -262,7 +262,7 @@ def test_it_is_judged_by_episodes_with_the_tasks_embedding(monkeypatch):
     module.embedding.copy_(torch.tensor([0.7, -1.2]))
     act = module.act
     monkeypatch.setattr(module, "act", lambda *given: seen.append(given[1]["embedding"]) or act(*given))
-    from lightning_skills.config import EvaluationOptions
+    from lightning_skills.run_options import EvaluationOptions
 
     result = final(module, lambda seeds: Walk(len(seeds)), EvaluationOptions(episodes=4))
     assert result.frames.tolist() == [LENGTHS[0]] * 4
