@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from envs.kitchen import pictures
 from envs.kitchen.config import KitchenConfig
 from envs.kitchen.env import KNOWN, START, make
+from lightning_skills import pipeline
+from lightning_skills.command import train
 
 matplotlib.use("Agg")
 
@@ -85,3 +87,14 @@ def test_a_machine_that_cannot_render_has_no_pictures_and_says_so(kind, monkeypa
 def test_places_are_the_seven_subtasks(env):
     assert env.visited(np.concatenate([START[None], opening(5)])).tolist() == [name == "microwave" for name in KNOWN]
     assert not env.visited(START[None]).any()
+
+
+@pytest.mark.parametrize(("closes", "rendered"), [(False, False), (True, True)])
+def test_training_itself_renders_nothing(closes, rendered, env, tmp_path, monkeypatch):
+    frames, render = [], mujoco.mjr_render
+    monkeypatch.setattr(mujoco, "mjr_render", lambda *given: frames.append(given) or render(*given))
+    if not closes:
+        monkeypatch.setattr(pipeline, "close", lambda *given: None)
+    words = ["method=sac", "env=kitchen", "debug=smoke", "logging=csv", "logging.progress=false"]
+    assert train([*words, f"runs_dir={tmp_path}"]) == 0
+    assert bool(frames) is rendered
