@@ -68,7 +68,18 @@ python -m benchmarks.collect runs benchmarks/results/kitchen_any_baselines ssp/k
 python -m lightning_skills explore $trained env.threads=1 env.ordered=false frames=28000
 cp exploration/table.csv benchmarks/results/kitchen_prior/any_order.csv
 
-# docs/methods/spirl.md, "Blocks": what the prior does before RL.
+# docs/methods/spirl.md, "Blocks": seed 0, to 300 000 frames after the warm-up.
+for reward in sparse dense; do
+    python train.py experiment=blocks_$reward seed=0 name=skills phase=skills
+    python train.py experiment=blocks_$reward seed=0 skills=runs/spirl/blocks-${reward}11/skills/seed0 \
+        method.rl.frames=350000 evaluation.interim_every=50000
+done
+python train.py experiment=blocks_dense_ssp seed=0 skills=runs/spirl/blocks-dense11/skills/seed0 \
+    method.rl.frames=350000 evaluation.interim_every=50000
+python -m benchmarks.collect runs benchmarks/results/blocks_sparse spirl/blocks-sparse11/blocks_sparse
+python -m benchmarks.collect runs benchmarks/results/blocks_dense spirl/blocks-dense11/blocks_dense ssp/blocks-dense11/blocks_dense_ssp
+cp runs/spirl/blocks-sparse11/blocks_sparse/seed0/film.gif docs/images/blocks_spirl.gif
+# What the prior does before RL.
 python train.py experiment=blocks_dense phase=skills seed=100 method.skills.cooldown=0 name=prior
 for bound in 2 null; do
     python -m lightning_skills explore runs/spirl/blocks-dense11/prior method.rl.bound=$bound frames=30000 out=exploration_$bound
