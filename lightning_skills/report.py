@@ -171,8 +171,17 @@ def trajectory_panels(env: BatchEnv, snapshots: Sequence[Snapshot], out: Path) -
             axes.set_title(snapshot.title)
         for axes in grid[len(snapshots) :]:
             axes.set_axis_off()
+        figure.set_figheight((0.4 + 2.4 * max(map(_slimness, grid[: len(snapshots)]))) * lines)
         save_png(figure, out)
     return True
+
+
+def _slimness(axes: "Axes") -> float:
+    """Height over width of a panel, at most 1; of one that is not drawn to scale 1."""
+    if axes.get_aspect() == "auto" or axes.get_adjustable() == "datalim":
+        return 1.0
+    left, right, low, high = axes.axis()
+    return min(1.0, abs((high - low) / (right - left)))
 
 
 def film(env: BatchEnv, trajectory: np.ndarray, out: Path) -> bool:

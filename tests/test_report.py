@@ -145,6 +145,23 @@ def test_trajectory_panels(tmp_path):
     assert ink(out) > 0.01
 
 
+@pytest.mark.parametrize(("limits", "ratio"), [((4, 4), 1.0), ((4, 1), 0.25), ((1, 4), 1.0), (None, 1.0)])
+def test_panels_are_as_high_as_what_they_show_to_scale(limits, ratio, tmp_path, monkeypatch):
+    env, out = FakeEnv(), tmp_path / "trajectories.png"
+    draw = env.draw
+
+    def to_scale(axes, trajectories, task):
+        draw(axes, trajectories, task)
+        if limits is not None:
+            axes.set(xlim=(0, limits[0]), ylim=(0, limits[1]), aspect="equal")
+        return True
+
+    monkeypatch.setattr(env, "draw", to_scale)
+    assert report.trajectory_panels(env, [report.Snapshot("start", [np.zeros((3, 2))])], out)
+    with Image.open(out) as image:
+        assert image.height / image.width == pytest.approx((0.4 + 2.4 * ratio) / 2.6, rel=0.02)
+
+
 def test_no_picture_of_an_env_that_has_none(tmp_path):
     out = tmp_path / "trajectories.png"
     assert not report.trajectory_panels(FakeEnv(pictures=False), [report.Snapshot("start", [np.zeros((3, 2))])], out)
