@@ -103,7 +103,7 @@ class SkillAgent(ContextMetaModule):
     # Learning
 
     def improve(self, learners: Learners, transitions: TensorDict, embedding: Tensor, alpha: Tensor) -> Improvement:
-        """One step of the critics, then one of the policy by them (SiMPL, Alg. 1).
+        """One step of the critics, then one of the policy by them (SiMPL, sec. 4.3).
 
         Args:
             learners: What is improved.
