@@ -75,7 +75,12 @@ def restore_random_streams(streams: Mapping[str, Tensor]) -> None:
 def complete(folder: Path) -> list[Path]:
     """The complete checkpoints in a phase's folder, oldest first."""
     names = [path.parent for path in folder.glob(f"updates_*/{COMPLETE}") if not path.parent.name.endswith(".tmp")]
-    return sorted(names, key=lambda path: int(path.name.split("_")[1]))
+    return sorted(names, key=_updates)
+
+
+def _updates(path: Path) -> int:
+    """After how many updates a checkpoint was written, by its name."""
+    return int(path.name.split("_")[1])
 
 
 def newest(folder: Path) -> Path | None:
@@ -198,8 +203,7 @@ class Checkpoints(Callback):
         self._rows.restore(states[0]["rows"])
         self._data.stream.go_on_with(states[0]["plan"])
         # Not what this rank drew when the phase began, nor when it went on in this way before.
-        updates = int(path.name.split("_")[1])
-        seeds = np.random.SeedSequence([torch.initial_seed(), updates])
+        seeds = np.random.SeedSequence([torch.initial_seed(), _updates(path)])
         if isinstance(self._data, CollectedData):
             self._data.deal(ranks, [state["data"] for state in states], own_rank(), seeds)
         torch.manual_seed(int(seeds.generate_state(1)[0]))

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from lightning_skills.data.acting import Acting
 from lightning_skills.data.episodes import Episodes
 from lightning_skills.data.plan import PlanStream
-from lightning_skills.phases.base import PhaseModule
+from lightning_skills.phases.base import PhaseModule, Update
 from lightning_skills.ranks import total
 
 
@@ -45,6 +45,16 @@ class CollectedData(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader:
         """The plan's batches."""
         return self.stream.loader()
+
+    def items(self, update: Update) -> int:
+        """Single transitions of a batch that this rank samples.
+
+        Raises:
+            NotImplementedError: if they are to be windows.
+        """
+        if update.window != 1:
+            raise NotImplementedError("windows are sampled from recorded trajectories only")
+        return self.module.share(update)
 
     def account(self, step: TensorDictBase) -> None:
         """Add a step of all worlds ``[N]`` to the returns of their episodes."""

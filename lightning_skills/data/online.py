@@ -34,9 +34,7 @@ class OnlineData(CollectedData):
 
     def sample(self, update: Update) -> TensorDict:
         """A batch of single transitions; this rank's share of the whole."""
-        if update.window != 1:
-            raise NotImplementedError("windows are sampled from recorded trajectories only")
-        return self.buffers[update.source].sample(self.module.share(update))
+        return self.buffers[update.source].sample(self.items(update))
 
     def collect(self, collect: Collect) -> None:
         """Add this rank's share of the transitions, a whole number of steps of all worlds."""

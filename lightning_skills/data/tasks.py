@@ -109,9 +109,7 @@ class TaskData(CollectedData):
         For an :class:`Update`, whose source is a view, transitions ``[B]`` of the only task.
         """
         if isinstance(update, Update):
-            if update.window != 1:
-                raise NotImplementedError("windows are sampled from recorded trajectories only")
-            return self.memory.sample(self.own, self.module.share(update), update.source)[0]
+            return self.memory.sample(self.own, self.items(update), update.source)[0]
         ranks = self.module.context.world_size
         counts = [share(count, ranks, "a group of {} tasks") for count in update.groups]
         tasks = [self.own[torch.randint(len(self.own), (count,))] for count in counts]
