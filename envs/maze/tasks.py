@@ -91,6 +91,22 @@ SIMPL_TRAIN20: tuple[Cell, ...] = (
 SIMPL_TEST: tuple[Cell, ...] = (
     *((12, 7), (1, 19), (5, 12), (2, 8), (5, 19), (19, 11), (11, 20), (7, 8), (15, 19), (20, 16)),
 )
+SIMPL_TOP: tuple[Cell, ...] = (
+    *((3, 20), (2, 18), (10, 19), (6, 18), (20, 19), (1, 20), (1, 18), (2, 20), (12, 20), (15, 20)),
+)
+SIMPL_TOP_TEST: tuple[Cell, ...] = (
+    *((5, 19), (13, 19), (11, 19), (17, 17), (9, 19), (2, 19), (1, 19), (8, 17), (3, 19), (9, 18)),
+)
+SIMPL_BOTTOM_TEST: tuple[Cell, ...] = (
+    *((4, 3), (13, 2), (11, 3), (12, 1), (20, 2), (1, 1), (9, 3), (7, 1), (1, 2), (14, 1)),
+)
+SIMPL_EASY: tuple[Cell, ...] = ((3, 11), (4, 9), (4, 8), (5, 8), (7, 8))
+SIMPL_MEDIUM: tuple[Cell, ...] = (*SIMPL_EASY, (8, 13), (8, 5), (13, 5), (14, 7), (15, 7))
+SIMPL_GOALS: tuple[Cell, ...] = tuple(
+    dict.fromkeys(
+        SIMPL_TEST + SIMPL_TRAIN20 + SIMPL_TRAIN40 + SIMPL_TOP + SIMPL_TOP_TEST + SIMPL_BOTTOM_TEST + SIMPL_MEDIUM
+    )
+)
 
 
 def simpl_name(goal: Cell) -> str:
@@ -102,19 +118,24 @@ def _names(goals: tuple[Cell, ...]) -> tuple[str, ...]:
     return tuple(simpl_name(goal) for goal in goals)
 
 
-TASKS: Mapping[str, MazeTask] = {
-    "small20": SMALL20,
-    "spirl40": SPIRL40,
-    "skimo40": SKIMO40,
-    **{simpl_name(goal): replace(SIMPL20, goal=goal) for goal in SIMPL_TEST + SIMPL_TRAIN20 + SIMPL_TRAIN40},
-}
-
 DISTRIBUTIONS: Mapping[str, TaskDistribution] = {
     "simpl20-train10": TaskDistribution(_names(SIMPL_TRAIN20[:10]), _names(SIMPL_TEST)),
     "simpl20-train20": TaskDistribution(_names(SIMPL_TRAIN20), _names(SIMPL_TEST)),
     "simpl20-train40": TaskDistribution(_names(SIMPL_TRAIN40), _names(SIMPL_TEST)),
+    "simpl20-aligned": TaskDistribution(_names(SIMPL_TOP), _names(SIMPL_TOP_TEST)),
+    "simpl20-misaligned": TaskDistribution(_names(SIMPL_TOP), _names(SIMPL_BOTTOM_TEST)),
+    "simpl20-easy": TaskDistribution(_names(SIMPL_EASY), _names(SIMPL_EASY)),
+    "simpl20-medium": TaskDistribution(_names(SIMPL_MEDIUM), _names(SIMPL_MEDIUM)),
 }
-"""SiMPL's meta-training sets and the test tasks they share."""
+"""SiMPL's: of fig. 4 and 6a, which share their test tasks; of 6b and c, where tasks to train on are at the top; of app. A,
+whose goals are read from a figure and which is judged by the tasks that it trains on."""
+
+TASKS: Mapping[str, MazeTask] = {
+    "small20": SMALL20,
+    "spirl40": SPIRL40,
+    "skimo40": SKIMO40,
+    **{simpl_name(goal): replace(SIMPL20, goal=goal) for goal in SIMPL_GOALS},
+}
 
 
 def task(config: MazeConfig) -> MazeTask:

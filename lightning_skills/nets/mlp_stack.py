@@ -33,14 +33,15 @@ class MLPStack(nn.Module):
         Like :class:`lightning_skills.nets.mlp.MLP` it takes ``learning``: of the first axis, only so many train them.
         """
         parts: list[list[Tensor]] = [[*self.weights], [*self.biases]]
-        everyone = torch.arange(len(parts[0][0]), device=members.device)
         # Where all are asked for in their order, as whenever each acts in its own world, nothing is copied.
-        chosen = parts if torch.equal(members, everyone) else _selected(parts, members)
-        fixed = [[each.detach() for each in part] for part in chosen]
+        everyone = torch.equal(members, torch.arange(len(parts[0][0]), device=members.device))
 
         def forward(x: Tensor, learning: int | None = None) -> Tensor:
+            # Chosen anew in each pass: between two, a step may have been made.
+            chosen = parts if everyone else _selected(parts, members)
             if learning is None:
                 return _chain(x, *chosen)
+            fixed = [[each.detach() for each in part] for part in chosen]
             return torch.cat([_chain(x[:learning], *chosen), _chain(x[learning:], *fixed)])
 
         return forward

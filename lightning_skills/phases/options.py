@@ -226,7 +226,7 @@ ACTION_PRIOR_PRESETS: dict[str, Overrides] = {
         "rl.frames": 600_000,
     },
     "kitchen": {
-        "prior.updates": 25_000,  # as SPiRL's model; code: some 1.06M, 200 epochs of 10 passes over 137 000 pairs
+        "prior.updates": 25_000,  # as SPiRL's model; code: some 1.06M in 200 epochs
         "prior.cooldown": 0.3,
         "rl.capacity": 100_000,
         "rl.frames": 1_300_000,

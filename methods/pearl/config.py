@@ -63,9 +63,12 @@ PRESETS: dict[str, Overrides] = {
     "locomotion/point-robot": {
         "meta.context_size": 64,
         "meta.reward_scale": 100.0,
+        "meta.initial_steps": 200,
         "meta.prior_steps": 200,
         "meta.extra_steps": 200,
         "meta.updates_per_round": 1000,
+        "meta.exploration_episodes": 1,
+        "meta.adapted_episodes": 2,
     },
 }
 

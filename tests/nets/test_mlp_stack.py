@@ -33,8 +33,9 @@ def test_each_sees_its_own_inputs(stack, leading):
         torch.testing.assert_close(y[..., place, :], member(stack, index)(x[..., place, :]))
 
 
-def test_all_in_their_order_are_not_copied(stack):
-    forward, x = stack.of(torch.arange(MEMBERS)), torch.randn(ITEMS, MEMBERS, INPUTS)
+@pytest.mark.parametrize("members", [[0, 1, 2, 3], [1, 3]], ids=["all", "some"])
+def test_a_step_between_two_passes_is_seen(stack, members):
+    forward, x = stack.of(torch.tensor(members)), torch.randn(ITEMS, len(members), INPUTS)
     before = forward(x)
     with torch.no_grad():
         stack.biases[-1] += 1

@@ -7,7 +7,19 @@ import pytest
 from scipy.ndimage import label
 
 from envs.maze import layouts
-from envs.maze.tasks import DISTRIBUTIONS, SIMPL20, SIMPL_TEST, SIMPL_TRAIN20, SIMPL_TRAIN40, TASKS
+from envs.maze.tasks import (
+    DISTRIBUTIONS,
+    SIMPL20,
+    SIMPL_BOTTOM_TEST,
+    SIMPL_EASY,
+    SIMPL_MEDIUM,
+    SIMPL_TEST,
+    SIMPL_TOP,
+    SIMPL_TOP_TEST,
+    SIMPL_TRAIN20,
+    SIMPL_TRAIN40,
+    TASKS,
+)
 
 UNREACHABLE = {(13, 16), (13, 17), (15, 17)}
 
@@ -81,6 +93,9 @@ PUBLISHED_GOALS = {
     "train40": (SIMPL_TRAIN40, "4431ebc9bc4ab650d4f0d55c41a328dd8261983ffce42beb69486cb1575db63c", (2, 12.0, 22)),
     "train20": (SIMPL_TRAIN20, "d27374a5aa0d610640b04f1ac9986a03a9791f9965335ca36adb60fac0e41c2f", (5, 11.2, 19)),
     "test": (SIMPL_TEST, "2a558504a08fd3bd034d63243dcd15266f74a10ba6357509811fb727c1e63b95", (5, 13.2, 22)),
+    "top": (SIMPL_TOP, "a1963428a3bcdb301d1b60843a49fdb3f8b726c9ba65d53d3bc0ea53255937a3", (12, 18.4, 23)),
+    "top_test": (SIMPL_TOP_TEST, "7c51678bdbf309bc9908da17e83dd2f091c278c1dd1ae2d211b4f56b4028565a", (14, 16.9, 20)),
+    "bottom_test": (SIMPL_BOTTOM_TEST, "b2e4d17867a39823cacedc6a032fbb8dfc92de766ffd2dca01b1c159596df9ae", (10, 14.9, 18)),
 }
 
 
@@ -94,8 +109,17 @@ def test_goals_of_simpl_are_the_published_ones(goals, digest, distances):
 
 
 def test_tasks_are_named_after_the_goals_in_the_published_order():
-    sets = {"train10": SIMPL_TRAIN20[:10], "train20": SIMPL_TRAIN20, "train40": SIMPL_TRAIN40}
-    for name, goals in sets.items():
+    sets = {
+        "train10": (SIMPL_TRAIN20[:10], SIMPL_TEST),
+        "train20": (SIMPL_TRAIN20, SIMPL_TEST),
+        "train40": (SIMPL_TRAIN40, SIMPL_TEST),
+        "aligned": (SIMPL_TOP, SIMPL_TOP_TEST),
+        "misaligned": (SIMPL_TOP, SIMPL_BOTTOM_TEST),
+        "easy": (SIMPL_EASY, SIMPL_EASY),
+        "medium": (SIMPL_MEDIUM, SIMPL_MEDIUM),
+    }
+    assert {f"simpl20-{name}" for name in sets} == DISTRIBUTIONS.keys()
+    for name, (train, test) in sets.items():
         distribution = DISTRIBUTIONS[f"simpl20-{name}"]
-        for names, expected in ((distribution.train, goals), (distribution.test, SIMPL_TEST)):
+        for names, expected in ((distribution.train, train), (distribution.test, test)):
             assert tuple(TASKS[each].goal for each in names) == expected
