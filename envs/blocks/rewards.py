@@ -19,8 +19,8 @@ ABOVE = 0.075
 SUPPORT_REACH, SUPPORT_LOW, SUPPORT_HIGH = 0.08, 0.04, 0.085
 """How far beside and above a supported block its load may be."""
 GRASP_REACH, GRASP_LOW, GRASP_HIGH = 0.08, 0.08, 0.14
-"""How far beside and above a grasped block the gripper may be: the band of the authors' script, which holds at 0.11. Their
-rewards have 0.16 to 0.22, in a test that always passes."""
+"""How far beside and above a grasped block the gripper may be: the band of the authors' script, which holds at 0.11.
+Their rewards have 0.16 to 0.22, in a test that always passes."""
 GAP_LOW, GAP_HIGH, CLEARANCE = 0.03, 0.05, 0.01
 """How far each finger is from the gripper's middle, and at least from the block's, where they hold a block. The authors
 have the band of the first two for the fingers' distance from each other; a held block is within both."""

@@ -127,8 +127,8 @@ DISTRIBUTIONS: Mapping[str, TaskDistribution] = {
     "simpl20-easy": TaskDistribution(_names(SIMPL_EASY), _names(SIMPL_EASY)),
     "simpl20-medium": TaskDistribution(_names(SIMPL_MEDIUM), _names(SIMPL_MEDIUM)),
 }
-"""SiMPL's: of fig. 4 and 6a, which share their test tasks; of 6b and c, where tasks to train on are at the top; of app. A,
-whose goals are read from a figure and which is judged by the tasks that it trains on."""
+"""SiMPL's: of fig. 4 and 6a, which share their test tasks; of 6b and c, where tasks to train on are at the top; of
+app. A, whose goals are read from a figure and which is judged by the tasks that it trains on."""
 
 TASKS: Mapping[str, MazeTask] = {
     "small20": SMALL20,

@@ -95,7 +95,7 @@ PUBLISHED_GOALS = {
     "test": (SIMPL_TEST, "2a558504a08fd3bd034d63243dcd15266f74a10ba6357509811fb727c1e63b95", (5, 13.2, 22)),
     "top": (SIMPL_TOP, "a1963428a3bcdb301d1b60843a49fdb3f8b726c9ba65d53d3bc0ea53255937a3", (12, 18.4, 23)),
     "top_test": (SIMPL_TOP_TEST, "7c51678bdbf309bc9908da17e83dd2f091c278c1dd1ae2d211b4f56b4028565a", (14, 16.9, 20)),
-    "bottom_test": (SIMPL_BOTTOM_TEST, "b2e4d17867a39823cacedc6a032fbb8dfc92de766ffd2dca01b1c159596df9ae", (10, 14.9, 18)),
+    "bottom": (SIMPL_BOTTOM_TEST, "b2e4d17867a39823cacedc6a032fbb8dfc92de766ffd2dca01b1c159596df9ae", (10, 14.9, 18)),
 }
 
 
