@@ -65,11 +65,12 @@ flat="$flat collect.worlds=4 method.rl.updates_per_transition=0.25"
 for method in flat_prior sac; do
     python train.py method=$method $flat
 done
+python train.py method=bc_sac $flat prior=runs/flat_prior/kitchen-mkbl/any/seed0
 # Skills without a prior, before the presets had a cooldown.
 python train.py method=ssp env=kitchen env.ordered=false env.threads=1 seed=0 name=any evaluation.interim_every=50000 \
     method.skills.cooldown=0 method.rl.frames=350000
 python -m benchmarks.collect runs benchmarks/results/kitchen_any_baselines ssp/kitchen-mkbl/any flat_prior/kitchen-mkbl/any \
-    sac/kitchen-mkbl/any
+    bc_sac/kitchen-mkbl/any sac/kitchen-mkbl/any
 
 # docs/envs/kitchen.md: what the prior does before RL.
 python -m lightning_skills explore $trained env.threads=1 env.ordered=false frames=28000
