@@ -32,6 +32,8 @@ from lightning_skills.run_options import Run, RunConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GROUPS = ("method", "env", "trainer", "logging", "evaluation", "experiment", "debug")
+NAME_MAX = 255
+"""Bytes of a folder's name on the file systems of today."""
 PLAIN_WORDS = {
     r"Value '(.*)' of type '\w+' could not be converted to Integer": r"'\1' is not an integer",
     r"Value '(.*)' of type '\w+' could not be converted to Float": r"'\1' is not a number",
@@ -39,6 +41,7 @@ PLAIN_WORDS = {
     r"Cannot convert '\w+' to string: '(.*)'": r"\1 is not text",
     r"Invalid type assigned: .* value: (.*)": r"\1 is a single value, and it has options of its own",
     r"field '.*' is not Optional": "it cannot be null",
+    r"Key '.*' not in '.*'": "what was chosen beside it has no such option",
 }
 """What OmegaConf says of a value that does not fit, and what we say."""
 
@@ -70,10 +73,12 @@ def load(words: Sequence[str]) -> Run:
     check_needs(method, env, config.env.task)
     if config.phase is not None and config.phase not in phases:
         raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
-    _check_ahead(config, method)
+    _check_left(config, method)
     name = _default_name(overrides, choices) if config.name is None else config.name
     if name in ("", "..") or Path(name).name != name:
         raise InputError(f"name is {name!r}; it names one folder, without '/'")
+    if len(name.encode()) > NAME_MAX:
+        raise InputError(f"name has {len(name.encode())} bytes; a folder's has {NAME_MAX} at most")
     return Run(dataclasses.replace(config, name=name), method, env, tuple(words))
 
 
@@ -169,7 +174,10 @@ def _parse(word: str) -> Override:
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException:
-        raise InputError(f"cannot read {word!r}; options are written key=value") from None
+        hint = (
+            "put the value into quotes of its own, \"key='value'\"" if "=" in word else "options are written key=value"
+        )
+        raise InputError(f"cannot read {word!r}; {hint}") from None
     if override.is_add() or override.is_delete() or override.is_force_add():
         raise InputError(f"cannot add or delete options ({word!r}); write {override.key_or_group}=value")
     return override
@@ -235,6 +243,8 @@ def _explain(error: BaseException) -> str:
     reason = error.__cause__ if error.__cause__ is not None else error
     key = next((line.split(":", 1)[1].strip() for line in str(reason).split("\n") if "full_key:" in line), "")
     said = first_line(reason)
+    if experiment := re.fullmatch(r"In '(.*)': \w+ raised while composing config:", said):
+        said = f"{experiment[1]} sets it, and {str(reason).splitlines()[1]}"
     for theirs, ours in PLAIN_WORDS.items():
         said = re.sub(theirs, ours, said)
     return f"option {key!r}: {said}" if key else said
@@ -285,10 +295,14 @@ def _described(env: EnvSpec, several: bool) -> str:
     return " and ".join([*distributions, *tasks])
 
 
-def _check_ahead(config: RunConfig, method: MethodSpec) -> None:
-    """Raise InputError if a phase that runs whole episodes of tasks is to run ahead of its learner."""
-    runs = (phase for phase in method.phases if config.phase in (None, phase.name) and phase.name not in config.sources)
-    for phase in runs:
+def _check_left(config: RunConfig, method: MethodSpec) -> None:
+    """Raise InputError if no phase is left to run, or one that runs whole episodes of tasks is to run ahead."""
+    chosen = [phase for phase in method.phases if config.phase in (None, phase.name)]
+    left = [phase for phase in chosen if phase.name not in config.sources]
+    if not left:
+        given = ", ".join(f"{phase.name}=" for phase in chosen)
+        raise InputError(f"nothing is left to train with {given} given; leave it out, or choose another phase=")
+    for phase in left:
         if config.collect.ahead and phase.data == "tasks":
             raise InputError(
                 f"collect.ahead=true: phase {phase.name!r} of method {method.name!r} runs whole episodes of tasks, "

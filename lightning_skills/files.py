@@ -8,6 +8,7 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -211,4 +212,6 @@ def _is_number(cell: str) -> bool:
 def in_short(error: BaseException) -> str:
     """The reason in a few words, on one line."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if re.fullmatch(r"\d+ requested and \d+ written", said):
+        said = f"no room is left: {said}"  # numpy's words where a disk is full
     return " ".join((said or type(error).__name__).split("\n")[0].split())[:120]

@@ -102,7 +102,8 @@ def reached(uri: str, hint: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # of MLflow, a database, a driver that is not installed, a plug-in: each its own
-        raise InputError(f"MLflow cannot be used at {uri}: {hint} ({reason(error)})") from None
+        full = "disk is full" in str(error)
+        raise InputError(f"MLflow cannot be used at {uri}: {'make room' if full else hint} ({reason(error)})") from None
 
 
 def reason(error: Exception) -> str:

@@ -34,7 +34,7 @@ def options_and_places(words: Sequence[str], defaults: Mapping[str, str]) -> tup
     places = [word for word in words if _is_place(word, defaults)]
     given = read_options([word for word in words if word not in places], defaults)
     if not places:
-        raise InputError("give runs, or folders that hold some")
+        raise InputError("give a run, or more where several are taken")
     return {**defaults, **given}, [Path(place) for place in places]
 
 

@@ -179,7 +179,6 @@ def test_a_folder_with_another_config(tmp_path, capsys):
     words = [*SAMPLE, f"runs_dir={tmp_path}", "name=mine"]
     assert train(words) == 0
     refused(capsys, [*words, "method.policy.lr=0.5"], "method.policy.lr (0.003 there, 0.5 here)")
-    refused(capsys, [*words, "policy=/a/run"], "another config: policy (none there, /a/run here); give this one")
     assert train([*words, "logging.every_frames=7"]) == 0
 
 
@@ -205,6 +204,16 @@ def test_a_folder_with_another_config(tmp_path, capsys):
         (["method=spirl", "env=maze", "evaluation.episodes=0"], "evaluation.episodes is 0"),
         (["method=spirl", "env=maze", "trainer.threads=-1"], "trainer.threads is -1"),
         (["method=spirl", "env=maze", "name=a/b"], "without '/'"),
+        (["method=spirl", "env=maze", f"name={'ä' * 128}"], "put the value into quotes of its own"),
+        (["method=spirl", "env=maze", f"name='{'ä' * 128}'"], "name has 256 bytes; a folder's has 255 at most"),
+        (["method=spirl", "env=maze", "name=a=b"], "cannot read 'name=a=b'; put the value into quotes of its own"),
+        (["method=spirl", "env=maze", "name"], "cannot read 'name'; options are written key=value"),
+        (["method=spirl", "env=maze", "phase=skills", "skills=/a/run"], "nothing is left to train with skills= given"),
+        (["method=spirl", "env=maze", "skills=/a/run", "rl=/a/run"], "to train with skills=, rl= given; leave it out"),
+        (
+            ["experiment=simpl_maze_small", "method=spirl"],
+            "experiment/simpl_maze_small sets it, and what was chosen beside it has no such option",
+        ),
         pytest.param(
             ["method=spirl", "env=maze", "trainer.accelerator=gpu"],
             "torch finds none here",

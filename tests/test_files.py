@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 
+import numpy as np
 import pytest
 
 from lightning_skills import files
@@ -28,6 +29,13 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path, full_disk):
     assert (tmp_path / "file").read_text() == "old"
     files.write(tmp_path / "file", "new")
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_an_array_that_does_not_fit_leaves_nothing_and_says_why(tmp_path, full_disk):
+    message = r"cannot write .*npy: no room is left: \d+ requested and \d+ written"
+    with pytest.raises(InputError, match=message), files.whole(tmp_path / "array.npy") as beside:
+        np.save(beside.open("wb"), np.zeros(1000))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_takes_the_place_of_another(tmp_path):

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from lightning_skills.csv_file import FIRST_COLUMNS, CsvFile
 from lightning_skills.errors import InputError
 from lightning_skills.launch import free_port
 from lightning_skills.mlflow_ledger import Ledger
-from lightning_skills.mlflow_store import make_database
+from lightning_skills.mlflow_store import make_database, reached
 from lightning_skills.system_metrics import SystemMetrics
 from lightning_skills.tracking import MLflowTracker
 
@@ -536,6 +537,13 @@ def test_a_database_of_which_no_driver_is_installed_is_one_line(tmp_path):
     with pytest.raises(InputError, match="MLflow cannot be used at mssql") as caught:
         start(tmp_path, "run", "mssql+pymssql://host/name")
     assert "\n" not in str(caught.value)
+
+
+def test_where_a_database_finds_no_room_one_is_told_to_make_some():
+    database = sqlite3.connect(":memory:")
+    database.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(InputError, match="cannot be used at sqlite:///file: make room"), reached("sqlite:///file", ""):
+        database.execute("CREATE TABLE numbers (number)")
 
 
 def test_a_kill_before_a_version_was_noted_makes_no_second_one(runs_dir):

@@ -84,20 +84,27 @@ def write(
         summarise: What to tell of all arrays, by key.
 
     Raises:
-        InputError: if there is no trajectory, ``path`` exists, or the disk is full or not writable.
+        InputError: if there is no trajectory or they are mis-shaped, ``path`` exists, or the disk is full or not
+            writable.
     """
     if path.exists():
         raise InputError(f"{path} exists already; give the data set another place")
     pieces = list(trajectories)
     if not pieces:
         raise InputError(f"no trajectory to write to {path}")
-    arrays = {
-        key: np.stack([piece[key] for piece in pieces])
-        if key.startswith(EPISODE)
-        else np.concatenate([piece[key] for piece in pieces])
-        for key in pieces[0]
-    }
-    arrays["lengths"] = np.array([len(piece["observation"]) for piece in pieces], dtype=np.int64)
+    if any(piece.keys() != pieces[0].keys() for piece in pieces):
+        raise InputError(f"data set {path}: trajectories differ in their keys")
+    try:
+        arrays = {
+            key: np.stack([piece[key] for piece in pieces])
+            if key.startswith(EPISODE)
+            else np.concatenate([piece[key] for piece in pieces])
+            for key in pieces[0]
+        }
+    except ValueError as error:
+        raise InputError(f"data set {path}: trajectories differ in their shapes: {error}") from None
+    arrays["lengths"] = np.array([len(piece.get("observation", ())) for piece in pieces], dtype=np.int64)
+    _split(path, arrays)
     with whole(path) as beside:
         beside.mkdir()
         for key, array in arrays.items():
@@ -125,14 +132,7 @@ def load(path: Path) -> Dataset:
             keys, digest = [str(key) for key in description["keys"]], str(description["digest"])
             recipe, summary = dict(description["recipe"]), dict(description.get("summary", {}))
         arrays = {key: _open(path, key) for key in keys}
-    missing = {"observation", "action", "lengths"} - arrays.keys()
-    if missing:
-        raise InputError(f"data set {path} lacks {', '.join(sorted(missing))}")
-    lengths = np.asarray(arrays.pop("lengths"))
-    episodes = {key: array for key, array in arrays.items() if key.startswith(EPISODE)}
-    steps = {key: array for key, array in arrays.items() if key not in episodes}
-    _check_shapes(path, lengths, steps, episodes)
-    return Dataset(path, recipe, digest, lengths, steps, episodes, summary)
+    return Dataset(path, recipe, digest, *_split(path, arrays), summary)
 
 
 def _open(path: Path, key: str) -> np.ndarray:
@@ -142,6 +142,18 @@ def _open(path: Path, key: str) -> np.ndarray:
         if not array.ndim:
             raise ValueError("it holds a single number")
     return array
+
+
+def _split(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, Trajectory, Trajectory]:
+    """Lengths, step keys and per-trajectory keys; raises InputError if one is missing or mis-shaped."""
+    missing = {"observation", "action", "lengths"} - arrays.keys()
+    if missing:
+        raise InputError(f"data set {path} lacks {', '.join(sorted(missing))}")
+    lengths = np.asarray(arrays["lengths"])
+    episodes = {key: array for key, array in arrays.items() if key.startswith(EPISODE)}
+    steps = {key: array for key, array in arrays.items() if key not in episodes and key != "lengths"}
+    _check_shapes(path, lengths, steps, episodes)
+    return lengths, steps, episodes
 
 
 def _check_shapes(
@@ -164,8 +176,12 @@ def _check_shapes(
 
 
 def first_not_finite(array: np.ndarray) -> int | None:
-    """The first row of an array ``[N, ...]`` that holds a number which is not finite, if there is one."""
-    if not np.issubdtype(array.dtype, np.floating) or np.isfinite(array).all():
+    """The first row of an array ``[N, ...]`` with a number that is not finite as float32 (networks' type), if any."""
+    if not np.issubdtype(array.dtype, np.floating):
+        return None
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, copy=False)
+    if np.isfinite(array).all():
         return None
     return int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
 

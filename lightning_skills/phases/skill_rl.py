@@ -96,9 +96,10 @@ class SkillRLModule(PhaseModule):
         skills.require_lengths(self.context.env.state_dim, self.context.env.action_dim)
         learned, here = skills.settings.image_shape, self.renderer.image_shape if self.renderer else None
         looks = skills.low_level_sees or "prior" in (self.options.policy, self.options.regulariser)
-        if learned is not None and looks and here != tuple(learned):
-            shows = "shows none; set env.images=true" if here is None else f"shows images of {here}"
-            raise InputError(f"{artefact.kind}: learned on images of shape {tuple(learned)}, this environment {shows}")
+        if looks and here != (learned and tuple(learned)):
+            on = f"images of shape {tuple(learned)}" if learned else "states"
+            shows = f"images of {here}" if here else "no images; set env.images=true"
+            raise InputError(f"{artefact.kind}: learned on {on}, this environment shows {shows}")
         return skills
 
     def _policy_settings(self) -> dict[str, Any]:

@@ -72,6 +72,11 @@ def test_values_that_must_not_be_there(point_data):
         trajectories.validate(point_data(observation=poison))
 
 
+def test_numbers_that_float32_cannot_hold(point_data):
+    with pytest.raises(InputError, match="observation is not finite at row 0"):
+        trajectories.validate(point_data(observation=lambda values: np.full(values.shape, 1e300)))
+
+
 def test_actions_outside_their_range(point_data):
     with pytest.raises(InputError, match=r"actions leave \[-1, 1\]"):
         trajectories.validate(point_data(action=lambda values: values * 3))
@@ -101,6 +106,38 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="no trajectory"):
         trajectories.write(tmp_path / "set", {}, [])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"action": np.zeros((3, 2), np.int64)}, "action must be a float matrix, not int64"),
+        ({"action": np.zeros(3, np.float32)}, "action must be a float matrix"),
+        ({"action": np.zeros((2, 2), np.float32)}, "action has 2 rows, lengths add up to 3"),
+        ({"action": None}, "lacks action"),
+        ({"observation": None}, "lacks observation"),
+        ({key: np.zeros((0, 2), np.float32) for key in ("observation", "action")}, "a vector of positive numbers"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path, change, message):
+    piece = {"observation": np.zeros((3, 4), np.float32), "action": np.zeros((3, 2), np.float32), **change}
+    with pytest.raises(InputError, match=message):
+        trajectories.write(tmp_path / "set", {}, [{key: array for key, array in piece.items() if array is not None}])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"observation": np.zeros((3, 4)), "action": np.zeros((3, 2)), "reward": np.zeros(3)}, "differ in their keys"),
+        ({"observation": np.zeros((3, 4)), "action": np.zeros((3, 1))}, "differ in their shapes"),
+    ],
+)
+def test_trajectories_that_do_not_go_together_are_not_written(tmp_path, other, message):
+    piece = {"observation": np.zeros((3, 4)), "action": np.zeros((3, 2))}
+    with pytest.raises(InputError, match=message):
+        trajectories.write(tmp_path / "set", {}, [piece, other])
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_cache_generates_once_and_by_recipe(tmp_path):

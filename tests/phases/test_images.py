@@ -264,11 +264,9 @@ def test_skills_of_images_serve_without_images_where_nothing_looks_at_them():
         SkillRLModule(PhaseContext(from_scratch, ENV, {"skills": image_skills("closed_loop")}))
 
 
-def test_skills_of_states_ignore_images():
-    module = actor_critic(artefact=rl.skills())
-    x = rl.observation()
-    u, _, _ = module.act(x, module.initial_state(4), explore=False)
-    assert torch.equal(u, module.skills.prior(x["observation"]).mean)
+def test_skills_of_states_are_refused_where_images_are_seen():
+    with pytest.raises(InputError, match="learned on states, this environment shows images"):
+        actor_critic(artefact=rl.skills())
 
 
 def test_the_policy_handed_on_is_rebuilt_with_its_convolutions(tmp_path):

@@ -34,3 +34,5 @@ def test_images_bridge_data_and_task(run, tmp_path, capsys):
     learned = tmp_path / "runs/spirl/blocks-dense5/states/seed0"
     assert run("env.task=sparse11", f"skills={learned}", "phase=rl", "name=other") == 2
     assert "learned on states of length 23, this environment's have 41" in capsys.readouterr().err
+    assert run("env.task=dense5", "env.images=true", f"skills={learned}", "phase=rl", "name=other") == 2
+    assert "learned on states, this environment shows images of (6, 32, 32)" in capsys.readouterr().err
