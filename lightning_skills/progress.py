@@ -49,11 +49,15 @@ class Progress(Callback):
         assert self._bar is not None
         assert isinstance(module, PhaseModule)
         latest = self._rows.latest
-        self._bar.set_postfix(
-            {name: f"{latest[key]:.3g}" for key, name in SHOWN.items() if key in latest}, refresh=False
-        )
+        shown = {name: f"{latest[key]:.3g}" for key, name in SHOWN.items() if key in latest}
+        # Between two rounds of collecting only these show that something happens.
+        counted = {} if self._unit == "updates" else {"updates": module.updates}
+        self._bar.set_postfix(shown | counted, refresh=False)
         done, total = module.progress()
-        self._bar.update(min(done, total) - self._bar.n)
+        if moved := min(done, total) - self._bar.n:
+            self._bar.update(moved)
+        else:
+            self._bar.refresh()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Complete the bar."""
