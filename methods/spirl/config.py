@@ -23,6 +23,7 @@ PRESETS: dict[str, Overrides] = {
     # critics that follow four times as fast carry the goal's value to the start in half the frames.
     "maze/small20": {
         "skills.updates": 12_000,
+        "rl.target_divergence": 2.0,
         "rl.warmup": 1_000,
         "rl.updates_per_transition": 2,
         "rl.tau": 0.02,
