@@ -3,7 +3,9 @@
     python -m benchmarks.collect RUNS_DIR OUT [METHOD/ENV-TASK/NAME ...]
 
 For each run ``OUT/<method>_seed<k>.csv`` has its curves over env frames, and ``OUT/final.csv`` one row per run with the
-final evaluation; both with whatever else is measured in an evaluation, such as the height of a tower.
+final evaluation; both with whatever else is measured in an evaluation, such as the height of a tower. Of runs that
+learn target tasks ``OUT/<method>_seed<k>_episodes.csv`` has the return over episodes there, and ``OUT/<phase>.csv`` the
+final evaluations of a phase before.
 """
 
 import csv
@@ -12,8 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_skills import unseen
 from lightning_skills.command import guard
 from lightning_skills.errors import InputError
+from lightning_skills.files import read_json
 from lightning_skills.recorded import RecordedRun, find_runs
 from lightning_skills.report import csv_table
 
@@ -28,7 +32,7 @@ def collect(runs: Path, out: Path, chosen: list[str]) -> int:
     Raises:
         InputError: if no run is finished, or two of them would be one file.
     """
-    final: list[dict[str, Any]] = []
+    finals: dict[str, list[dict[str, Any]]] = {}
     files: dict[str, RecordedRun] = {}
     for run in find_runs([runs]):
         if run.summary is None or (chosen and f"{run.method}/{run.task}/{run.name}" not in chosen):
@@ -37,8 +41,11 @@ def collect(runs: Path, out: Path, chosen: list[str]) -> int:
         if first is not run:
             raise InputError(f"{first.folder} and {run.folder} would be one file; choose by METHOD/ENV-TASK/NAME")
         identity = {"method": run.method, "task": run.task, "name": run.name, "seed": f"seed{run.seed}"}
-        final.append(identity | {key: run.summary[key] for key in (*FINAL, *_reported(run.summary))})
-    if not final:
+        before = {file.parent.name: read_json(file) for file in sorted(run.folder.glob("evaluations/*/summary.json"))}
+        for name, summary in {**before, "final": run.summary}.items():
+            measured = {key: summary[key] for key in (*FINAL, *_reported(summary))}
+            finals.setdefault(name, []).append(identity | measured)
+    if not finals:
         raise InputError(f"no finished run at {runs}{' is one of ' + ', '.join(chosen) if chosen else ''}")
     out.mkdir(parents=True, exist_ok=True)
     for name, run in files.items():
@@ -47,7 +54,11 @@ def collect(runs: Path, out: Path, chosen: list[str]) -> int:
             writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
             writer.writeheader()
             writer.writerows(row for row in run.rows if row["phase"] in run.online_phases)
-    (out / "final.csv").write_text(csv_table(final))
+        if (episodes := unseen.by_episode(run)).size:
+            table = [{"episode": int(number), "return": value} for number, value in episodes.T.tolist()]
+            (out / name.replace(".csv", "_episodes.csv")).write_text(csv_table(table))
+    for name, rows in finals.items():
+        (out / f"{name}.csv").write_text(csv_table(rows))
     return 0
 
 

@@ -369,7 +369,10 @@ class Pipeline:
         result = final(module, partial(self.worlds, task=part.task), options)
         result.save(folder / "evaluation.npz")
         counters = {"env_frames": module.env_frames, "updates": module.updates}
-        summaries.write(folder, {**summaries.judged(part.name, result, options.explore), **counters})
+        summary = {**summaries.judged(part.name, result, options.explore), **counters}
+        summaries.write(folder, summary)
+        if part.phase is not self._run.method.phases[-1]:  # the run's own is to be another phase's
+            summaries.write(summaries.earlier(self._directory, part.name), summary)
         together = [each for each in self.parts if each.phase == part.phase]
         if part.task is not None and all(self._finished(each) for each in together if each != part):
             summaries.write(self._directory, summaries.over_tasks(self._directory, together))

@@ -1,6 +1,7 @@
 """The final evaluation in a run's folder: ``summary.json``, of a phase in parts that over the tasks.
 
-A part's own lies beside its evaluations while training; the run's is written once all of them are there.
+A part's own lies beside its evaluations while training; the run's is written once all of them are there. Of a phase
+that others follow it lies there too, as theirs takes its place.
 """
 
 import json
@@ -20,6 +21,11 @@ NAMING = ("phase", "episodes", "explore")
 def folder(run: Path, part: Part) -> Path:
     """Where the final evaluation of a part lies."""
     return run if part.task is None else run / "evaluations" / part.name
+
+
+def earlier(run: Path, phase: str) -> Path:
+    """Where the summary of a phase lies that others follow."""
+    return run / "evaluations" / phase
 
 
 def judged(part: str, rollouts: Rollouts, explore: bool) -> dict[str, Any]:

@@ -314,6 +314,9 @@ def test_what_was_meta_trained_on_other_skills_is_refused(tmp_path, capsys):
     own, other = sorted(tmp_path.glob("runs/*/*/skills/seed*"))
     assert train([*words, "phase=meta", "name=meta", f"skills={own}"]) == 0
     meta = next(tmp_path.glob("runs/*/*/meta/seed0"))
+    judged = (meta / "evaluations/meta/summary.json").read_text()
+    assert judged == (meta / "summary.json").read_text(), "it stays there when the run's is that of the next phase"
+    assert json.loads(judged).keys() >= {"eval/return", "eval/return_before"}
     words += ["phase=adapt", f"meta={meta}"]
     there = f"other skills than those in {other / 'artefacts' / 'skills'}"
     refused(capsys, [*words, f"skills={other}"], f"{meta / 'artefacts' / 'meta'} holds meta trained with {there}")

@@ -35,6 +35,24 @@ def test_curves_and_final_evaluations(tmp_path):
     }
 
 
+def test_of_runs_with_target_tasks_the_returns_there_and_what_came_before_are_kept(tmp_path):
+    folder = write_run(tmp_path / "runs", evaluations=[(100, 1.0, 0.5)], final=(7.0, 0.25))
+    rows = [f"adapt/{task},{n},{9 * n},{n + more},0" for task, more in (("a", 0), ("b", 1)) for n in range(12)]
+    (folder / "episodes.csv").write_text("\n".join(["phase,episode,env_frames,return,success", *rows, ""]))
+    before = json.loads((folder / "summary.json").read_text()) | {"phase": "meta", "eval/return": 3.0}
+    (folder / "evaluations/meta").mkdir(parents=True)
+    (folder / "evaluations/meta/summary.json").write_text(json.dumps(before))
+    (folder / "evaluations/adapt/a").mkdir(parents=True)
+    (folder / "evaluations/adapt/a/summary.json").write_text("{}")
+    collect(tmp_path / "runs", tmp_path / "out", [])
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"final.csv", "meta.csv", "spirl_seed0.csv", "spirl_seed0_episodes.csv"}
+    assert "\n0,5.0\n1,6.0\n2,7.0\n" in (tmp_path / "out/spirl_seed0_episodes.csv").read_text()
+    for name, value in (("meta", "3.0"), ("final", "7.0")):
+        with (tmp_path / "out" / f"{name}.csv").open() as file:
+            assert [row["eval/return"] for row in csv.DictReader(file)] == [value]
+
+
 def test_runs_are_chosen_and_never_overwrite_each_other(tmp_path):
     for name in ("default", "strong"):
         write_run(tmp_path / "runs", name=name, evaluations=[(100, 1.0, 0.5)], final=(7.0, 0.25))
