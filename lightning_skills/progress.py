@@ -51,7 +51,7 @@ class Progress(Callback):
         latest = self._rows.latest
         shown = {name: f"{latest[key]:.3g}" for key, name in SHOWN.items() if key in latest}
         # Between two rounds of collecting only these show that something happens.
-        counted = {} if self._unit == "updates" else {"updates": module.updates}
+        counted = {} if self._unit == "updates" else {"updates": f"{module.updates}"}
         self._bar.set_postfix(shown | counted, refresh=False)
         done, total = module.progress()
         if moved := min(done, total) - self._bar.n:
