@@ -16,7 +16,7 @@ from lightning_skills.launch import program
 from lightning_skills.recorded import AGAIN, SUMMARY, read_metrics, read_summary
 from lightning_skills.report import Snapshot
 from lightning_skills.run_options import Run
-from lightning_skills.summaries import acting, outcome
+from lightning_skills.summaries import acting, earlier, outcome
 from lightning_skills.tracking import MLflowTracker
 
 PANELS = 6
@@ -45,7 +45,7 @@ def close(run: Run, env: BatchEnv, tracker: MLflowTracker | None) -> None:
         if finals:
             place, returns = max(finals.values(), key=lambda final: max(final[1]))
             report.film(env, _best_episode(place / "evaluation.npz", returns), pictures[2])
-        task_pictures.embeddings(summary.get("embeddings", {}), pictures[3])
+        task_pictures.embeddings(_embeddings(run, summary), pictures[3])
     made = [path for path in pictures if path.exists()]
     if tracker is not None:
         for path in [*made, *([folder / SUMMARY] if summary else [])]:
@@ -59,6 +59,12 @@ def _finals(run: Path, summary: dict[str, Any]) -> dict[str, tuple[Path, list[fl
         below = run / "evaluations" / summary["phase"]
         return {task: (below / task, final["returns"]) for task, final in summary["tasks"].items()}
     return {"": (run, summary["returns"])} if summary else {}
+
+
+def _embeddings(run: Run, summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is known of tasks, by the last phase that tells."""
+    before = [read_summary(earlier(run.directory, phase.name)) for phase in reversed(run.method.phases)]
+    return next((each["embeddings"] for each in [summary, *before] if each and "embeddings" in each), {})
 
 
 def _tasks(env: BatchEnv, finals: Mapping[str, tuple[Path, list[float]]]) -> list[Snapshot]:

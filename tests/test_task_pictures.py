@@ -100,3 +100,11 @@ def test_a_meta_learner_has_its_own_number_of_episodes(meta_run, tmp_path, capsy
     assert main.main(["evaluate", str(meta_run), "episodes=3", f"out={tmp_path / 'out'}"]) == 2
     assert "in as many episodes as its own options say; leave out episodes" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_so_does_a_run_that_goes_on_in_the_tasks_to_test_on(tmp_path):
+    words = ["method=pearl_ft", "env=locomotion", "env.task=sparse-point-robot", "debug=smoke", "logging=csv"]
+    assert train([*words, "logging.progress=false", "evaluation.tasks=2", f"runs_dir={tmp_path}"]) == 0
+    (folder,) = tmp_path.glob("pearl_ft/*/smoke/seed0")
+    assert json.loads((folder / "summary.json").read_text())["phase"] == "adapt"
+    assert (folder / "embeddings.png").stat().st_size > 5000
