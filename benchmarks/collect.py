@@ -2,10 +2,10 @@
 
     python -m benchmarks.collect RUNS_DIR OUT [METHOD/ENV-TASK/NAME ...]
 
-For each run ``OUT/<method>_seed<k>.csv`` has its curves over env frames, and ``OUT/final.csv`` one row per run with the
-final evaluation; both with whatever else is measured in an evaluation, such as the height of a tower. Of runs that
-learn target tasks ``OUT/<method>_seed<k>_episodes.csv`` has the return over episodes there, and ``OUT/<phase>.csv`` the
-final evaluations of a phase before.
+For each run ``OUT/<method>_seed<k>.csv`` has its curves over env frames, if any, and ``OUT/final.csv`` one row per
+run with the final evaluation; both with whatever else is measured in an evaluation, such as the height of a tower. Of
+runs that learn target tasks ``OUT/<method>_seed<k>_episodes.csv`` has the return over episodes there, and
+``OUT/<phase>.csv`` the final evaluations of a phase before.
 """
 
 import csv
@@ -49,11 +49,12 @@ def collect(runs: Path, out: Path, chosen: list[str]) -> int:
         raise InputError(f"no finished run at {runs}{' is one of ' + ', '.join(chosen) if chosen else ''}")
     out.mkdir(parents=True, exist_ok=True)
     for name, run in files.items():
-        with (out / name).open("w", newline="") as file:
-            columns = (*CURVE, *_reported(run.rows[0]))
-            writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
-            writer.writeheader()
-            writer.writerows(row for row in run.rows if row["phase"] in run.online_phases)
+        if curve := [row for row in run.rows if row["phase"] in run.online_phases]:
+            with (out / name).open("w", newline="") as file:
+                columns = (*CURVE, *_reported(run.rows[0]))
+                writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
+                writer.writeheader()
+                writer.writerows(curve)
         if (episodes := unseen.by_episode(run)).size:
             table = [{"episode": int(number), "return": value} for number, value in episodes.T.tolist()]
             (out / name.replace(".csv", "_episodes.csv")).write_text(csv_table(table))

@@ -18,7 +18,8 @@ PRESETS: dict[str, Overrides] = {
     # A tenth of the authors' 1.2M updates.
     "maze": {"skills.updates": 100_000},
     # Minutes on two cores, chosen on seeds 100 to 102. SkiMo's beta of 1e-3 gave priors that explore less and differ
-    # more from seed to seed; a looser regularisation forgot what the prior knew; four updates a transition diverged;
+    # more from seed to seed; a target divergence of 1 left one of five seeds at a half, with one of 3 or a first alpha
+    # of 0.3 policies forgot what the prior knew; four updates a transition diverged;
     # with the time limit as terminal a state by the goal is worth 0 to 600, and policies fell back now and then; target
     # critics that follow four times as fast carry the goal's value to the start in half the frames.
     "maze/small20": {
