@@ -239,7 +239,7 @@ def test_by(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ([], "give runs"),
+        ([], "give a run"),
         (["RUNS/empty"], "empty"),
         (["RUNS/missing"], "missing is no folder"),
         (["RUNS/good", "metric=sucess"], "no run has 'sucess' over env frames; there is critic_loss, return, success"),
