@@ -298,13 +298,15 @@ def test_skills_that_are_not_those_of_the_options(tmp_path, capsys, words, made,
     assert not (tmp_path / "runs").exists()
 
 
-def test_one_phase_from_another_runs_artefact(tmp_path):
+def test_one_phase_from_another_runs_artefact(tmp_path, capsys):
     assert train(spirl(tmp_path, "name=first", "phase=skills")) == 0
     source = tmp_path / "runs" / "spirl" / "maze-small20" / "first" / "seed0"
     assert (source / "artefacts" / "skills").exists()
     assert not (source / "artefacts" / "rl").exists()
     assert train(spirl(tmp_path, "name=second", "phase=rl", f"skills={source}")) == 0
     assert (tmp_path / "runs" / "spirl" / "maze-small20" / "second" / "seed0" / "summary.json").exists()
+    another = "another config: skills (none there, /a/run here); give this one"
+    refused(capsys, spirl(tmp_path, "name=first", "skills=/a/run"), another)
 
 
 def test_what_was_meta_trained_on_other_skills_is_refused(tmp_path, capsys):

@@ -28,7 +28,8 @@ class Counter(PhaseModule):
     plan = build_optimizers = update = artefact = None
 
 
-def test_what_was_done_before_a_resume_does_not_count_as_speed(monkeypatch):
+def shown(monkeypatch, **counted):
+    """What a bar that begins at 900 of 1000 writes in two minutes, each of which counts up what is named."""
     clock, err = [0.0], io.StringIO()
     monkeypatch.setattr("sys.stderr", err)
     monkeypatch.setattr("tqdm.std.time", lambda: clock[0])
@@ -37,26 +38,21 @@ def test_what_was_done_before_a_resume_does_not_count_as_speed(monkeypatch):
     bar = Progress("rl", "env frames", SimpleNamespace(latest={}))
     bar.on_train_start(trainer, module)
     for clock[0] in (60.0, 120.0):
-        module.done += 12
+        for counter, more in counted.items():
+            setattr(module, counter, getattr(module, counter) + more)
         bar.on_train_batch_end(trainer, module)
     bar.teardown(trainer, module, "fit")
-    rates = re.findall(r"([\d.]+) env frames/s|([\d.]+)s/ env frames", err.getvalue())
+    return err.getvalue()
+
+
+def test_what_was_done_before_a_resume_does_not_count_as_speed(monkeypatch):
+    rates = re.findall(r"([\d.]+) env frames/s|([\d.]+)s/ env frames", shown(monkeypatch, done=12))
     assert rates
     assert all(float(slow or 1 / float(fast)) == 5.0 for fast, slow in rates)
 
 
 def test_a_bar_that_stands_in_env_frames_shows_that_updates_go_on(monkeypatch):
-    clock, err = [0.0], io.StringIO()
-    monkeypatch.setattr("sys.stderr", err)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    trainer, module = SimpleNamespace(is_global_zero=True), Counter(900)
-    bar = Progress("meta", "env frames", SimpleNamespace(latest={}))
-    bar.on_train_start(trainer, module)
-    for clock[0] in (60.0, 120.0):
-        module.updates += 1
-        bar.on_train_batch_end(trainer, module)
-    bar.teardown(trainer, module, "fit")
-    assert re.findall(r"900/1000 .*updates=(\d+)", err.getvalue())[:2] == ["1", "2"]
+    assert re.findall(r"900/1000 .*updates=(\d+)", shown(monkeypatch, updates=1))[:2] == ["1", "2"]
 
 
 def test_demonstrations_made_into_a_log_write_a_line_every_half_minute(tmp_path, monkeypatch):
