@@ -64,7 +64,7 @@ def compare(
 ) -> str:
     """Write ``report.html``, ``curves.png``, ``curves.svg``, ``table.md`` and ``table.csv``.
 
-    Where runs have learned target tasks, ``unseen.png`` and ``unseen.svg`` too.
+    Where runs have acted in tasks to test on, ``unseen.png`` and ``unseen.svg`` too.
 
     Args:
         runs: What to compare.
@@ -122,7 +122,7 @@ def draw(figure: "Figure", groups: Sequence[Group], keys: Sequence[str]) -> None
 
 
 def draw_unseen(figure: "Figure", groups: Sequence[Group]) -> None:
-    """Draw the returns of training episodes in tasks to test on over their number, as :func:`draw` does.
+    """Draw the returns of episodes in tasks to test on over their number, as :func:`draw` does.
 
     Args:
         figure: An empty one.
@@ -231,7 +231,7 @@ def _draw_unseen(block: "SubFigure", groups: Sequence[Group], styles: Mapping[st
     for group in groups:
         _draw_group(axes, unseen.curves(group), bool(group.unfinished), styles[str(group)])
     axes.set_title("return by episode in tasks to test on")
-    axes.set_xlabel(f"episode (mean of {unseen.WINDOW} from it on)", fontsize=7.5)
+    axes.set_xlabel(f"episode (of training: mean of {unseen.WINDOW} from it on)", fontsize=7.5)
     scale_axes(axes, "return")
 
 

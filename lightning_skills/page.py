@@ -49,7 +49,7 @@ def page(groups: Sequence[Group], curves: str, made_by: Sequence[str] = (), unse
         _picture(curves),
         "<h2>Final evaluations</h2>",
         *([_table(finals), _text(tables.FINAL_NOTE)] if finals else [_text("No run is finished yet.")]),
-        *(["<h2>Learning of tasks to test on</h2>", _picture(unseen_curves)] if unseen_curves else []),
+        *(["<h2>Tasks to test on, episode by episode</h2>", _picture(unseen_curves)] if unseen_curves else []),
         *([_table(unseen.rows(groups)), _text(unseen.NOTE)] if unseen_curves else []),
         *(["<h2>Probability of improvement</h2>", _table(pairs), _text(tables.PAIRS_NOTE)] if pairs else []),
         *([_text(tables.NO_RESULT), _list(waiting)] if waiting else []),

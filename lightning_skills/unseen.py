@@ -1,4 +1,4 @@
-"""How fast runs in parts learn the tasks to test on: the returns of their training episodes, by number."""
+"""How fast runs learn the tasks to test on, or adapt to them: the returns of their episodes there, by number."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,32 +9,41 @@ from lightning_skills.evaluation.statistics import describe
 from lightning_skills.groups import Group
 from lightning_skills.recorded import RecordedRun, Row, series
 
-SHOWN = (0, 20, 100, 150)
-"""Episodes that the table is about."""
+SHOWN = (0, 2, 5, 20, 100, 150)
+"""Episodes that the table is about, of those that are there."""
+_NAMES = {f"episode {episode}": episode for episode in SHOWN}
 WINDOW = 10
-"""Episodes of a mean, from the one that it is about on: those before it are not of the policy that it shows."""
+"""Training episodes of a mean, from the one it is about on: those before it are not of the policy that it shows."""
 NOTE = f"""\
-Return of training episodes in tasks to test on, mean over the tasks and over {WINDOW} episodes from this one on. All \
-episodes count, also those from which a method only infers its task."""
+Return of episodes in tasks to test on, mean over the tasks. Where a method trains there, these are its training \
+episodes, each the mean of the {WINDOW} from this one on; else those of the final evaluation. All episodes count, also \
+those from which a method only infers its task."""
 
 
 def by_episode(run: RecordedRun) -> np.ndarray:
-    """Means over the tasks and over the next episodes, ``[2, n]``: numbers of episodes and returns.
+    """Means over the tasks ``[2, n]``: numbers of episodes and returns; empty if there are none.
 
-    Of the last phase in parts, and as far as all of its parts have come; empty if there is none.
+    Of the training episodes of the last phase in parts, over the next ones too and as far as all of its parts have
+    come; of a run without such a phase those in which it adapts in its final evaluation.
     """
     parts: dict[str, list[Row]] = {}
     for row in run.episodes:
         if "/" in row["phase"]:
             parts.setdefault(row["phase"], []).append(row)
-    last = list(parts)[-1].partition("/")[0] if parts else ""
+    if not parts:
+        adaptation = (run.summary or {}).get("adaptation", {})
+        return _numbered(np.mean([*adaptation.values()], axis=0) if adaptation else np.zeros(0))
+    last = list(parts)[-1].partition("/")[0]
     returns = [series(rows, "episode", "return")[1] for part, rows in parts.items() if part.partition("/")[0] == last]
-    shared = min(map(len, returns), default=0)
+    shared = min(map(len, returns))
     if shared < WINDOW:
-        return np.zeros((2, 0))
+        return _numbered(np.zeros(0))
     means = np.mean([each[:shared] for each in returns], axis=0)
-    following = np.lib.stride_tricks.sliding_window_view(means, WINDOW).mean(-1)
-    return np.stack([np.arange(len(following)), following])
+    return _numbered(np.lib.stride_tricks.sliding_window_view(means, WINDOW).mean(-1))
+
+
+def _numbered(returns: np.ndarray) -> np.ndarray:
+    return np.stack([np.arange(len(returns)), returns])
 
 
 def curves(group: Group) -> list[np.ndarray]:
@@ -43,14 +52,21 @@ def curves(group: Group) -> list[np.ndarray]:
 
 
 def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """A row for each group that has learned target tasks: its returns at some episodes, over seeds."""
-    return [{"task": group.task, **group.label, **_at(found)} for group in groups if (found := curves(group))]
+    """A row for each group that has such episodes: its returns at some of them, over seeds."""
+    found = [(group, curves(group)) for group in groups]
+    cells = [_at(each) for _, each in found]
+    reached = [name for name in _NAMES if any(row[name] for row in cells)]
+    return [
+        {"task": group.task, **group.label, "seeds": len(each), **{name: row[name] for name in reached}}
+        for (group, each), row in zip(found, cells, strict=True)
+        if each
+    ]
 
 
-def _at(found: Sequence[np.ndarray]) -> Mapping[str, Any]:
-    shortest = min(curve.shape[1] for curve in found)
-    cells = {
-        f"episode {episode}": str(describe([curve[1, episode] for curve in found])) if episode < shortest else ""
-        for episode in SHOWN
+def _at(found: Sequence[np.ndarray]) -> Mapping[str, str]:
+    """Cells of :data:`SHOWN`, empty past the shortest curve."""
+    shortest = min((curve.shape[1] for curve in found), default=0)
+    return {
+        name: str(describe([curve[1, episode] for curve in found])) if episode < shortest else ""
+        for name, episode in _NAMES.items()
     }
-    return {"seeds": len(found), **cells}

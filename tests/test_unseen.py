@@ -56,13 +56,29 @@ def test_there_may_be_nothing_to_show(parts):
     assert by_episode(*parts).shape == (2, 0)
 
 
-def test_the_table_has_every_seed_and_is_empty_where_one_has_not_come_so_far(tmp_path):
+def test_a_meta_learner_that_does_not_train_there_shows_how_it_adapted_in_its_evaluation():
+    summary = {"adaptation": {"a": [0.0, 1.0, 4.0], "b": [2.0, 1.0, 6.0]}}
+    trained = [*rows("meta", [9] * 20)]
+    assert unseen.by_episode(RecordedRun("", {}, [], summary, trained)).tolist() == [[0, 1, 2], [1, 1, 5]]
+    trained += rows("adapt/a", [3] * 10)
+    assert unseen.by_episode(RecordedRun("", {}, [], summary, trained)).tolist() == [[0], [3]]
+
+
+def test_the_table_has_every_seed_and_ends_where_one_has_not_come_farther(tmp_path):
     written(tmp_path, seed=0, a=[0] * 20 + [1] * 120)
     written(tmp_path, seed=1, a=[0] * 20 + [3] * 80)
     (row,) = unseen.rows(group_runs(find_runs([tmp_path])))
     assert row["seeds"] == 2
-    cells = [row[f"episode {episode}"] for episode in (0, 20, 100, 150)]
-    assert cells == ["0 (0, 0)", "2 (1, 3)", "", ""]
+    cells = {name: cell for name, cell in row.items() if name.startswith("episode")}
+    assert cells == {"episode 0": "0 (0, 0)", "episode 2": "0 (0, 0)", "episode 5": "0 (0, 0)", "episode 20": "2 (1, 3)"}
+
+
+def test_the_table_is_empty_where_one_group_has_not_come_so_far_as_another(tmp_path):
+    written(tmp_path, "simpl", a=[1] * 12)
+    written(tmp_path, "spirl", a=[2] * 30)
+    rows = unseen.rows(group_runs(find_runs([tmp_path])))
+    assert [row["episode 20"] for row in rows] == ["", "2"]
+    assert all("episode 100" not in row for row in rows)
 
 
 def test_a_curve_of_every_method(tmp_path):
@@ -83,7 +99,7 @@ def test_a_curve_of_every_method(tmp_path):
 def test_the_report_shows_it_where_there_is_something(tmp_path):
     written(tmp_path / "runs", a=[0.25] * 12)
     said = compare(find_runs([tmp_path / "runs"]), tmp_path / "with", [])
-    assert "episode 20" in said
+    assert "episode 2" in said
     assert "unseen.png" in said
     page = (tmp_path / "with" / "report.html").read_text()
     assert page.count("<svg") == 2
