@@ -70,7 +70,12 @@ def test_the_table_has_every_seed_and_ends_where_one_has_not_come_farther(tmp_pa
     (row,) = unseen.rows(group_runs(find_runs([tmp_path])))
     assert row["seeds"] == 2
     cells = {name: cell for name, cell in row.items() if name.startswith("episode")}
-    assert cells == {"episode 0": "0 (0, 0)", "episode 2": "0 (0, 0)", "episode 5": "0 (0, 0)", "episode 20": "2 (1, 3)"}
+    assert cells == {
+        "episode 0": "0 (0, 0)",
+        "episode 2": "0 (0, 0)",
+        "episode 5": "0 (0, 0)",
+        "episode 20": "2 (1, 3)",
+    }
 
 
 def test_the_table_is_empty_where_one_group_has_not_come_so_far_as_another(tmp_path):
