@@ -67,12 +67,15 @@ def load(words: Sequence[str]) -> Run:
         f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words, strict=True)
     ]
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
+    elsewhere = {phase.name for other in plugins.methods().values() for phase in other.phases} - phases
+    if alien := next((item.key_or_group for item in overrides if item.key_or_group in elsewhere), None):
+        raise _no_phase(method, alien)
     _check_keys(overrides, flatten(known) | dict.fromkeys(phases))
     config = _freeze(_compose([*_smoke_words(choices, method=method, env=env), *moved]))
     _check_task(env, config.env.task, method)
     check_needs(method, env, config.env.task)
     if config.phase is not None and config.phase not in phases:
-        raise InputError(f"method {method.name!r} has no phase {config.phase!r}; it has {', '.join(sorted(phases))}")
+        raise _no_phase(method, config.phase)
     _check_left(config, method)
     name = _default_name(overrides, choices) if config.name is None else config.name
     if name in ("", "..") or Path(name).name != name:
@@ -264,6 +267,11 @@ def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any]) -> None
         close = difflib.get_close_matches(key, [*GROUPS, *known], n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(close)}?" if close else "see train.py --cfg for all of them"
         raise InputError(f"unknown option {key!r}; {hint}")
+
+
+def _no_phase(method: MethodSpec, name: str) -> InputError:
+    names = ", ".join(phase.name for phase in method.phases)
+    return InputError(f"method {method.name!r} has no phase {name!r}; it has {names}")
 
 
 def _check_phase_names(method: MethodSpec) -> None:

@@ -72,6 +72,7 @@ def test_an_artefact_from_elsewhere_is_named_by_its_phase():
         ([*SAMPLE, "name=."], "name is '.'; it names one folder, without '/'"),
         ([*SAMPLE, "env.task=fra"], "env 'target' has no task 'fra'; did you mean far"),
         ([*SAMPLE, "phase=rl"], "method 'reward_weighted' has no phase 'rl'; it has policy"),
+        (["method=bc_sac", "env=maze", "skills=/a"], "method 'bc_sac' has no phase 'skills'; it has prior, rl"),
         (["experiment=spirl_mase"], "unknown experiment 'spirl_mase'; did you mean spirl_maze"),
         ([*SAMPLE, "trainer=tpu"], "unknown trainer 'tpu'; there is default"),
         ([*SAMPLE, "seed"], "cannot read 'seed'"),
