@@ -72,16 +72,25 @@ python train.py method=ssp env=kitchen env.ordered=false env.threads=1 seed=0 na
 python -m benchmarks.collect runs benchmarks/results/kitchen_any_baselines ssp/kitchen-mkbl/any flat_prior/kitchen-mkbl/any \
     bc_sac/kitchen-mkbl/any sac/kitchen-mkbl/any
 
-# docs/methods/simpl.md, "The kitchen on two cores", with the same skills: seed 0.
-for method in "" _mtrl _spirl; do
-    python train.py experiment=simpl_kitchen_small$method env.threads=1 seed=0 skills=$trained/seed0
-done
+# docs/methods/simpl.md, "The kitchen on two cores", with the same skills.
+for seed in 0 1; do for method in "" _mtrl _spirl; do
+    python train.py experiment=simpl_kitchen_small$method env.threads=1 seed=$seed skills=$trained/seed$seed
+done; done
 recorded="simpl/kitchen-simpl/simpl_kitchen_small mtrl/kitchen-simpl/simpl_kitchen_small_mtrl"
 recorded="$recorded spirl_simpl/kitchen-simpl/simpl_kitchen_small_spirl"
 python -m benchmarks.collect runs benchmarks/results/simpl_kitchen_small $recorded
 python -m lightning_skills report runs/simpl/kitchen-simpl runs/mtrl/kitchen-simpl runs/spirl_simpl/kitchen-simpl
 cp report/unseen.png docs/images/simpl_kitchen_unseen.png
 cp runs/simpl/kitchen-simpl/simpl_kitchen_small/seed0/embeddings.png docs/images/simpl_kitchen_embeddings.png
+
+# docs/methods/pearl.md, "On two cores".
+for control in "" _blind; do
+    python train.py experiment=pearl_cheetah_vel$control env.threads=1 seed=0
+    python -m benchmarks.collect runs benchmarks/results/pearl_cheetah_vel$control \
+        pearl/locomotion-cheetah-vel/pearl_cheetah_vel$control
+done
+python -m lightning_skills report runs/pearl/locomotion-cheetah-vel metric=eval/return by=method.meta.task_blind
+cp report/curves.png docs/images/pearl_cheetah_vel.png
 
 # docs/envs/kitchen.md: what the prior does before RL.
 python -m lightning_skills explore $trained env.threads=1 env.ordered=false frames=28000

@@ -247,11 +247,11 @@ def columns_for(panels: int) -> int:
 
 
 def scale_axes(axes: "Axes", quantity: str) -> None:
-    """Few and short ticks; a success rate is shown over its whole range."""
+    """Few and short ticks, those of counters whole; a success rate is shown over its whole range."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4, integer=axis is axes.xaxis))
         axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     if quantity == "success":
         axes.set_ylim(-0.04, 1.04)

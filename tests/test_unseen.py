@@ -94,6 +94,7 @@ def test_a_curve_of_every_method(tmp_path):
         figure.draw_without_rendering()
     (block,) = figure.subfigs
     (axes,) = block.axes
+    assert all(tick == round(tick) for tick in axes.get_xticks())
     assert [np.array(line.get_data()).tolist() for line in axes.lines] == [
         [[0, 1, 2], [4.5, 5.5, 6.5]],
         [[0, 1, 2, 3, 4, 5], [2] * 6],
