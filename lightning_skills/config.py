@@ -67,10 +67,7 @@ def load(words: Sequence[str]) -> Run:
         f"+sources.{word}" if item.key_or_group in phases else word for item, word in zip(overrides, words, strict=True)
     ]
     known = plain(_compose([word for word in words if _parse(word).key_or_group in GROUPS]))
-    elsewhere = {phase.name for other in plugins.methods().values() for phase in other.phases} - phases
-    if alien := next((item.key_or_group for item in overrides if item.key_or_group in elsewhere), None):
-        raise _no_phase(method, alien)
-    _check_keys(overrides, flatten(known) | dict.fromkeys(phases))
+    _check_keys(overrides, flatten(known) | dict.fromkeys(phases), method)
     config = _freeze(_compose([*_smoke_words(choices, method=method, env=env), *moved]))
     _check_task(env, config.env.task, method)
     check_needs(method, env, config.env.task)
@@ -259,11 +256,14 @@ def _check_single(overrides: Sequence[Override], hint: str) -> None:
             raise InputError(f"{override.input_line}: {hint}")
 
 
-def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any]) -> None:
+def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any], method: MethodSpec | None = None) -> None:
+    phases = {phase.name for other in plugins.methods().values() for phase in other.phases}
     for override in overrides:
         key = override.key_or_group
         if key in GROUPS or key in known or any(other.startswith(f"{key}.") for other in known):
             continue
+        if method and key in phases:
+            raise _no_phase(method, key)
         close = difflib.get_close_matches(key, [*GROUPS, *known], n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(close)}?" if close else "see train.py --cfg for all of them"
         raise InputError(f"unknown option {key!r}; {hint}")

@@ -7,6 +7,7 @@ import numpy as np
 
 from lightning_skills.evaluation.statistics import describe
 from lightning_skills.groups import Group
+from lightning_skills.parts import phase_of
 from lightning_skills.recorded import RecordedRun, Row, series
 
 SHOWN = (0, 2, 5, 20, 100, 150)
@@ -33,8 +34,8 @@ def by_episode(run: RecordedRun) -> np.ndarray:
     if not parts:
         adaptation = (run.summary or {}).get("adaptation", {})
         return _numbered(np.mean([*adaptation.values()], axis=0) if adaptation else np.zeros(0))
-    last = list(parts)[-1].partition("/")[0]
-    returns = [series(rows, "episode", "return")[1] for part, rows in parts.items() if part.partition("/")[0] == last]
+    last = phase_of(list(parts)[-1])
+    returns = [series(rows, "episode", "return")[1] for part, rows in parts.items() if phase_of(part) == last]
     shared = min(map(len, returns))
     if shared < WINDOW:
         return _numbered(np.zeros(0))

@@ -105,7 +105,8 @@ def test_a_curve_of_every_method(tmp_path):
 def test_the_report_shows_it_where_there_is_something(tmp_path):
     written(tmp_path / "runs", a=[0.25] * 12)
     said = compare(find_runs([tmp_path / "runs"]), tmp_path / "with", [])
-    assert "episode 2" in said
+    assert "episode 2 " in said
+    assert "episode 5" not in said
     assert "unseen.png" in said
     page = (tmp_path / "with" / "report.html").read_text()
     assert page.count("<svg") == 2
