@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lightning_skills.limits import at_least
+from lightning_skills.limits import at_least, positive
 
 
 @dataclass(frozen=True)
@@ -16,5 +16,8 @@ class LocomotionConfig:
     dense: bool = False
     """Whether sparse-point-robot pays minus the distance at every step, from which PEARL's critic learns, instead of
     the sparse reward, which its encoder and its evaluation see."""
+    radius: float | None = positive(None)
+    """Distance to the goal within which sparse-point-robot pays its sparse reward; None: 0.2, as PEARL's authors have
+    it. The wider, the fewer trajectories find the goal."""
     threads: int | None = at_least(1, None)
     """Native threads; None: as many as there are cores for this process and worlds to step. Results are the same."""

@@ -109,13 +109,16 @@ def make(config: LocomotionConfig, seeds: Sequence[int]) -> LocomotionEnv | Poin
     """The environment that options describe, with one world per seed.
 
     Raises:
-        InputError: if there is no such task, or it has no dense reward beside its own.
+        InputError: if there is no such task, or it has no dense reward beside its own, or no radius.
     """
     pursued, names = tasks.pursue(config)
     family = pursued[0].family
     if config.dense and family != point.SPARSE:
         raise InputError(f"env.dense=true: {config.task!r} has one reward; only {point.SPARSE} has two")
+    if config.radius and family != point.SPARSE:
+        raise InputError(f"env.radius={config.radius}: {config.task!r} pays at any distance; only {point.SPARSE} does not")
     if family not in FAMILIES:
-        return PointEnv(pursued, seeds, config.horizon or point.HORIZON, config.dense, names)
+        radius = config.radius or point.RADIUS
+        return PointEnv(pursued, seeds, config.horizon or point.HORIZON, config.dense, radius, names)
     threads = config.threads or usable_threads(len(seeds))
     return LocomotionEnv(pursued, seeds, config.horizon or HORIZON, threads, names)

@@ -18,14 +18,14 @@ HORIZON = 20
 REACH = 0.1
 """The longest step along each axis."""
 RADIUS = 0.2
-"""Distance to the goal within which the sparse reward is paid."""
+"""Distance to the goal within which the sparse reward is paid, unless options say otherwise."""
 
 
 class PointEnv(BatchEnv):
     """N points, each with a goal.
 
     ``point-robot`` starts anywhere in the square of side 2 around the origin and pays minus the distance to the goal.
-    ``sparse-point-robot`` starts at the origin and pays one minus the distance within :data:`RADIUS`, else 0; that
+    ``sparse-point-robot`` starts at the origin and pays one minus the distance within a radius, else 0; that
     is a success, which the other does not know. PEARL's critic learns from the dense reward there, its encoder from the
     sparse one: ``reward`` is one of them, and the dense one of the last step is observed as ``"dense_reward"``.
 
@@ -34,6 +34,7 @@ class PointEnv(BatchEnv):
         seeds: One per world.
         horizon: Steps of an episode.
         dense: Whether the sparse family pays the dense reward.
+        radius: Distance to the goal within which the sparse family pays and succeeds.
         names: Of the tasks, if there are several.
     """
 
@@ -43,6 +44,7 @@ class PointEnv(BatchEnv):
         seeds: Sequence[int],
         horizon: int = HORIZON,
         dense: bool = False,
+        radius: float = RADIUS,
         names: TaskDistribution | None = None,
     ) -> None:
         super().__init__(seeds)
@@ -53,6 +55,7 @@ class PointEnv(BatchEnv):
         self.dense_reward = np.zeros(self.num_worlds)
         """``[N]``, minus the distance to the goal after each world's last step; 0 before its first."""
         self._goals = np.array([task.goal for task in pursued])
+        self._radius = radius
         self._pays_dense = dense or self._name == DENSE
         self.reset()
 
@@ -68,7 +71,7 @@ class PointEnv(BatchEnv):
         to_goal = self.position[worlds] - self._goals[self.task_index[worlds]]
         distance = np.hypot(to_goal[:, 0], to_goal[:, 1])
         self.dense_reward[worlds] = -distance
-        inside = distance <= RADIUS
+        inside = distance <= self._radius
         reward = -distance if self._pays_dense else inside * (1.0 - distance)
         return reward, np.zeros(len(worlds), dtype=bool), inside & (self._name == SPARSE)
 

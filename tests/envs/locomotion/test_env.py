@@ -237,6 +237,12 @@ def test_a_dense_reward_beside_the_only_one_is_refused(task, made):
         made(task, dense=True)
 
 
+@pytest.mark.parametrize("task", ["cheetah-vel", "point-robot-3"])
+def test_a_radius_where_every_distance_pays_is_refused(task, made):
+    with pytest.raises(InputError, match=f"env.radius=0.4: '{task}' pays at any distance; only sparse-point-robot"):
+        made(task, radius=0.4)
+
+
 def test_it_is_a_gymnasium_environment():
     import envs.gymnasium_adapters  # noqa: F401 (registers the ids)
 

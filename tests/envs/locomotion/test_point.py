@@ -51,12 +51,13 @@ def test_rewards_are_the_authors(task, dense, made):
     assert 300 < seen_inside < 2900
 
 
-def test_the_goal_is_reached_at_its_radius(made):
-    env = made("sparse-point-robot-0")
-    env.position[0] = np.array(goal("sparse-point-robot-0")) - [0.0, 0.201]
+@pytest.mark.parametrize(("options", "radius"), [({}, 0.2), ({"radius": 0.4}, 0.4)])
+def test_the_goal_is_reached_at_its_radius(options, radius, made):
+    env = made("sparse-point-robot-0", **options)
+    env.position[0] = np.array(goal("sparse-point-robot-0")) - [0.0, radius + 0.001]
     assert env.step(np.zeros((1, 2))).reward[0] == 0
     result = env.step(np.array([[0.0, 0.02]]))
-    assert result.reward[0] == pytest.approx(1.0 - 0.199)
+    assert result.reward[0] == pytest.approx(1.0 - (radius - 0.001))
     assert result.success[0]
 
 
