@@ -116,7 +116,7 @@ def make(config: LocomotionConfig, seeds: Sequence[int]) -> LocomotionEnv | Poin
     if config.dense and family != point.SPARSE:
         raise InputError(f"env.dense=true: {config.task!r} has one reward; only {point.SPARSE} has two")
     if config.radius and family != point.SPARSE:
-        raise InputError(f"env.radius={config.radius}: {config.task!r} pays at any distance; only {point.SPARSE} does not")
+        raise InputError(f"env.radius={config.radius}: {config.task!r} has no radius; only {point.SPARSE} has one")
     if family not in FAMILIES:
         radius = config.radius or point.RADIUS
         return PointEnv(pursued, seeds, config.horizon or point.HORIZON, config.dense, radius, names)

@@ -86,6 +86,9 @@ class PointEnv(BatchEnv):
         self.position, self.dense_reward = state["position"].copy(), state["dense_reward"].copy()
 
     def draw(self, axes: "Axes", trajectories: Sequence[Array], task: int | None = None) -> bool:
-        """Draw the ways of trajectories (each ``[T, 2]``) and the goals."""
-        pictures.draw(axes, self._name, self._goals if task is None else self._goals[[task]], trajectories)
+        """Draw the ways of trajectories (each ``[T, 2]``) and the goals; one alone with its radius."""
+        goals = self._goals if task is None else self._goals[[task]]
+        if self._name == SPARSE and len(goals) == 1:
+            pictures.draw_reach(axes, goals[0], self._radius)
+        pictures.draw(axes, self._name, goals, trajectories)
         return True

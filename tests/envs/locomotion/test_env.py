@@ -238,8 +238,8 @@ def test_a_dense_reward_beside_the_only_one_is_refused(task, made):
 
 
 @pytest.mark.parametrize("task", ["cheetah-vel", "point-robot-3"])
-def test_a_radius_where_every_distance_pays_is_refused(task, made):
-    with pytest.raises(InputError, match=f"env.radius=0.4: '{task}' pays at any distance; only sparse-point-robot"):
+def test_a_radius_of_other_tasks_is_refused(task, made):
+    with pytest.raises(InputError, match=f"env.radius=0.4: '{task}' has no radius; only sparse-point-robot has one"):
         made(task, radius=0.4)
 
 

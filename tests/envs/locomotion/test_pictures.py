@@ -55,6 +55,20 @@ def test_places_are_drawn_where_they_are(made, held):
     assert any(np.allclose(line, [TASKS["ant-goal-3"].goal]) for line in lines)
 
 
+def test_one_sparse_goal_has_a_circle_of_its_radius(made, held):
+    def circles(env, task=None):
+        axes = Figure().add_subplot()
+        env.draw(axes, [travelled(env, held)[:, 0]], task)
+        return [np.column_stack(line.get_data()) for line in axes.lines if line.get_linestyle() == ":"]
+
+    goal = np.array(TASKS["sparse-point-robot-3"].goal)
+    (of_task,) = circles(made("sparse-point-robot", radius=0.3), 3)
+    (of_single,) = circles(made("sparse-point-robot-3"))
+    assert np.hypot(*(of_task - goal).T) == pytest.approx(0.3)
+    assert np.hypot(*(of_single - goal).T) == pytest.approx(0.2)
+    assert not circles(made("sparse-point-robot")) + circles(made("point-robot-3"))
+
+
 @pytest.mark.parametrize("family", ["sparse-point-robot", "ant-goal"])
 def test_the_goals_drawn_are_those_of_all_tasks_or_of_one(family, made, held):
     env = made(family)
