@@ -73,7 +73,7 @@ python -m benchmarks.collect runs benchmarks/results/kitchen_any_baselines ssp/k
     bc_sac/kitchen-mkbl/any sac/kitchen-mkbl/any
 
 # docs/methods/simpl.md, "The kitchen on two cores", with the same skills.
-for seed in 0 1; do for method in "" _mtrl _spirl; do
+for seed in 0 1 2; do for method in "" _mtrl _spirl; do
     python train.py experiment=simpl_kitchen_small$method env.threads=1 seed=$seed skills=$trained/seed$seed
 done; done
 recorded="simpl/kitchen-simpl/simpl_kitchen_small mtrl/kitchen-simpl/simpl_kitchen_small_mtrl"
@@ -84,11 +84,19 @@ cp report/unseen.png docs/images/simpl_kitchen_unseen.png
 cp runs/simpl/kitchen-simpl/simpl_kitchen_small/seed0/embeddings.png docs/images/simpl_kitchen_embeddings.png
 
 # docs/methods/pearl.md, "On two cores".
+for seed in 0 1 2; do for experiment in pearl_point pearl_cheetah_vel; do for control in "" _blind; do
+    python train.py experiment=$experiment$control env.threads=1 seed=$seed
+done; done; done
 for control in "" _blind; do
-    python train.py experiment=pearl_cheetah_vel$control env.threads=1 seed=0
+    python -m benchmarks.collect runs benchmarks/results/pearl_point$control \
+        pearl/locomotion-sparse-point-robot/pearl_point$control
     python -m benchmarks.collect runs benchmarks/results/pearl_cheetah_vel$control \
         pearl/locomotion-cheetah-vel/pearl_cheetah_vel$control
 done
+python -m lightning_skills report runs/pearl/locomotion-sparse-point-robot metric=eval/return by=method.meta.task_blind
+cp report/unseen.png docs/images/pearl_point_unseen.png
+python -m lightning_skills evaluate runs/pearl/locomotion-sparse-point-robot/pearl_point/seed0
+cp evaluation/adaptation.png docs/images/pearl_point_adaptation.png
 python -m lightning_skills report runs/pearl/locomotion-cheetah-vel metric=eval/return by=method.meta.task_blind
 cp report/curves.png docs/images/pearl_cheetah_vel.png
 
