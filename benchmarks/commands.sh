@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The commands of the results tables whose curves of every seed are in benchmarks/results/. A table's numbers are the final
 # evaluations (summary.json) of these runs; in the kitchen's, but for the column "final", means of the last 100 training
-# episodes (train/return).
+# episodes (train/return). Of SiMPL and PEARL they are the evaluations after meta-training (meta.csv, or final.csv where nothing
+# follows), and episodes (*_episodes.csv).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
