@@ -257,12 +257,11 @@ def _check_single(overrides: Sequence[Override], hint: str) -> None:
 
 
 def _check_keys(overrides: Sequence[Override], known: Mapping[str, Any], method: MethodSpec | None = None) -> None:
-    phases = {phase.name for other in plugins.methods().values() for phase in other.phases}
     for override in overrides:
         key = override.key_or_group
         if key in GROUPS or key in known or any(other.startswith(f"{key}.") for other in known):
             continue
-        if method and key in phases:
+        if method and any(key == phase.name for other in plugins.methods().values() for phase in other.phases):
             raise _no_phase(method, key)
         close = difflib.get_close_matches(key, [*GROUPS, *known], n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(close)}?" if close else "see train.py --cfg for all of them"

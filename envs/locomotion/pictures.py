@@ -44,10 +44,11 @@ def draw(axes: "Axes", family: str, goals: Array, trajectories: Sequence[Array],
         axes.plot(*goals.T, "*", color=GOAL, markersize=7, zorder=3)
 
 
-def draw_reach(axes: "Axes", goal: Array, radius: float) -> None:
-    """Draw the circle around a goal ``[2]`` within which it is found."""
-    angles = np.linspace(0.0, 2.0 * np.pi, 73)
-    axes.plot(goal[0] + radius * np.cos(angles), goal[1] + radius * np.sin(angles), ":", color=GOAL, zorder=1)
+def draw_reach(axes: "Axes", goal: tuple[float, float], radius: float) -> None:
+    """Draw the circle around a goal, x and y, within which it is found."""
+    from matplotlib.patches import Circle
+
+    axes.add_patch(Circle(goal, radius, fill=False, linestyle=":", linewidth=1.5, edgecolor=GOAL, zorder=1))
 
 
 def way(family: str, trajectory: Array, seconds: float) -> Array:

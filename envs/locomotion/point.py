@@ -89,6 +89,6 @@ class PointEnv(BatchEnv):
         """Draw the ways of trajectories (each ``[T, 2]``) and the goals; one alone with its radius."""
         goals = self._goals if task is None else self._goals[[task]]
         if self._name == SPARSE and len(goals) == 1:
-            pictures.draw_reach(axes, goals[0], self._radius)
+            pictures.draw_reach(axes, (goals[0, 0], goals[0, 1]), self._radius)
         pictures.draw(axes, self._name, goals, trajectories)
         return True

@@ -59,14 +59,14 @@ def test_one_sparse_goal_has_a_circle_of_its_radius(made, held):
     def circles(env, task=None):
         axes = Figure().add_subplot()
         env.draw(axes, [travelled(env, held)[:, 0]], task)
-        return [np.column_stack(line.get_data()) for line in axes.lines if line.get_linestyle() == ":"]
+        return axes.patches
 
-    goal = np.array(TASKS["sparse-point-robot-3"].goal)
+    goal = TASKS["sparse-point-robot-3"].goal
     (of_task,) = circles(made("sparse-point-robot", radius=0.3), 3)
     (of_single,) = circles(made("sparse-point-robot-3"))
-    assert np.hypot(*(of_task - goal).T) == pytest.approx(0.3)
-    assert np.hypot(*(of_single - goal).T) == pytest.approx(0.2)
-    assert not circles(made("sparse-point-robot")) + circles(made("point-robot-3"))
+    assert (*of_task.center, of_task.radius) == pytest.approx((*goal, 0.3))
+    assert (*of_single.center, of_single.radius) == pytest.approx((*goal, 0.2))
+    assert not [*circles(made("sparse-point-robot")), *circles(made("point-robot-3"))]
 
 
 @pytest.mark.parametrize("family", ["sparse-point-robot", "ant-goal"])
