@@ -175,6 +175,12 @@ def test_tasks_go_to_the_ranks_that_have_them(tmp_path):
         assert train(words) == 143
     killed = run_forked([*words, "trainer.devices=2", "checkpoint.every_minutes=0"], 2, Kill("meta", 5))
     assert killed[0] == -signal.SIGKILL
+    kept = newest(next(tmp_path.glob("pearl/*/*/seed0/checkpoints/meta")))
+    held = [load_file(file) for file in sorted(kept.glob("rank_*/**/views.safetensors"))]
+    sizes = torch.stack([views["replay/end"] - views["replay/first"] for views in held])
+    of_the_rank = torch.arange(sizes.shape[1]) % 2 == torch.arange(2)[:, None]
+    assert torch.equal(sizes > 0, of_the_rank & (sizes.sum(0) > 0))
+    assert (sizes > 0).any(1).all()
     assert train(words) == 0
     assert len(list(tmp_path.rglob("summary.json"))) == 1
 

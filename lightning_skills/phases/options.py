@@ -166,7 +166,7 @@ class SpirlTargetTaskOptions(SkillTargetTaskOptions):
 
 @dataclass(frozen=True)
 class PearlSizes:
-    """What the networks of PEARL are built from; the defaults are its authors' code's (oyster)."""
+    """What the networks of PEARL are built from, and predict; the defaults are its authors' code's (oyster)."""
 
     embedding_dim: int = at_least(1, 5)
     encoder_layers: int = at_least(1, 3)  # hidden layers of the task encoder
@@ -175,6 +175,8 @@ class PearlSizes:
     width: int = at_least(1, 300)
     next_state_in_context: bool = False  # true where tasks differ by their dynamics
     task_blind: bool = False  # every embedding is 0: nothing is known of a task, for comparison
+    train_reward: str = "reward"  # what critics learn from: "reward", or an observation of the env such as a dense one
+    reward_scale: float = positive(5.0)  # of it; stands for the temperature
 
 
 @dataclass(frozen=True)
@@ -187,9 +189,7 @@ class PearlOptions(PearlSizes):
         InputError: if both the weight of the entropy is learned and rewards are scaled.
     """
 
-    train_reward: str = "reward"  # what critics learn from: "reward", or an observation of the env such as a dense one
     kl_weight: float = at_least(0, 0.1)  # of the sum of the KLs to N(0, 1) over the tasks of a batch
-    reward_scale: float = positive(5.0)  # stands for the temperature
     initial_alpha: float | None = positive(None)  # first weight of the entropy, then learned; None: 1 for good (code)
     discount: float = within(0, 1, 0.99)
     tau: float = within(0, 1, 5e-3)  # of the target value network

@@ -34,8 +34,11 @@ class PearlAgent(ContextMetaModule):
 
     Args:
         context: As of :class:`ContextMetaModule`.
-        sizes: Of the networks.
+        sizes: Of the networks, and what critics learn from.
         context_size: As of :class:`ContextMetaModule`.
+
+    Raises:
+        InputError: if there is no such reward.
     """
 
     sizes_type = PearlSizes
@@ -43,6 +46,9 @@ class PearlAgent(ContextMetaModule):
     def __init__(self, context: PhaseContext, sizes: PearlSizes, context_size: int = 0) -> None:
         super().__init__(context, sizes.embedding_dim, context_size)
         self.sizes, env = sizes, context.env
+        rewards = ("reward", *env.observation_shapes)
+        if sizes.train_reward not in rewards:
+            raise InputError(f"train_reward is {sizes.train_reward!r}; this environment has {', '.join(rewards)}")
         following = [("next", "observation")] if sizes.next_state_in_context else []
         self.context_keys = ["observation", "action", ("next", "reward"), *following]
         seen = env.state_dim + env.action_dim + 1 + env.state_dim * sizes.next_state_in_context
@@ -98,15 +104,16 @@ class PearlAgent(ContextMetaModule):
 class PearlModule(PearlAgent):
     """Probabilistic embeddings for actor-critic RL (PEARL, Rakelly et al., ICML 2019, Alg. 1 and 2).
 
-    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); and value network
-    and policy step together, after critics and encoder (there: one after the other, which is the same, as neither sees
-    the other). The weight of the entropy may be learned, towards an entropy of -dim(A).
+    Differs from the authors' code: the tasks of a round are distinct (there: drawn with replacement); value network and
+    policy step together, after critics and encoder (there: one after the other, which is the same, as neither sees the
+    other); and a new task is judged by its episodes, however short (there: by transitions, so by more episodes where
+    they end early). The weight of the entropy may be learned, towards an entropy of -dim(A).
 
     Args:
         context: Its ``options`` are :class:`PearlOptions`.
 
     Raises:
-        InputError: if the tasks of a batch cannot be shared evenly by the ranks, or there is no such reward.
+        InputError: if the tasks of a batch cannot be shared evenly by the ranks.
     """
 
     kind = "pearl"
@@ -118,9 +125,6 @@ class PearlModule(PearlAgent):
         options: PearlOptions = context.options
         super().__init__(context, options, options.context_size)
         share(options.meta_batch, context.world_size, "a group of {} tasks")
-        rewards = ("reward", *context.env.observation_shapes)
-        if options.train_reward not in rewards:
-            raise InputError(f"train_reward is {options.train_reward!r}; this environment has {', '.join(rewards)}")
         self.value = self._network(context.env.state_dim + options.embedding_dim, 1, last=3e-3)
         self.target_value = copy.deepcopy(self.value)
         self.alpha = Multiplier(options.initial_alpha or 1.0)

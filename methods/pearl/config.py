@@ -17,15 +17,16 @@ PRESETS: dict[str, Overrides] = {
     "locomotion/cheetah-dir": {
         "meta.meta_batch": 4,
         "meta.context_size": 256,
-        "meta.tasks_per_round": 2,
+        "meta.tasks_per_round": 2,  # all there are; code: five draws of them, and 2000 updates
         "meta.prior_steps": 1000,
         "meta.extra_steps": 1000,
+        "meta.updates_per_round": 800,
     },
     "locomotion/ant-dir": {
         "meta.meta_batch": 4,
         "meta.context_size": 256,
-        "meta.tasks_per_round": 2,
-        "meta.updates_per_round": 4000,
+        "meta.tasks_per_round": 2,  # as above; 4000 updates
+        "meta.updates_per_round": 1600,
     },
     "locomotion/ant-goal": {
         "meta.meta_batch": 10,

@@ -21,13 +21,14 @@ class PearlFtModule(TargetTaskModule, PearlAgent):
 
     The task's embedding is the mean of the posterior given the first episodes, as in SiMPL. Policy, critics and alpha
     go on from meta-training; target critics begin as copies of the critics and take the place of PEARL's value network.
-    The entropy aimed at is -dim(A).
+    The entropy aimed at is -dim(A). Critics go on with the reward, and its scale, that they were meta-trained on.
 
     Args:
         context: Its ``options`` are :class:`PearlFtOptions`.
 
     Raises:
-        InputError: if "meta" is of other states or actions, or was written by another version.
+        InputError: if "meta" is of other states or actions, learned from a reward that is not there, or was written by
+            another version.
     """
 
     options: PearlFtOptions
@@ -56,7 +57,8 @@ class PearlFtModule(TargetTaskModule, PearlAgent):
         with torch.no_grad():
             _, u, log_prob = self._sampled(beyond)
             value = self._values(beyond, u, critics=self.target_critics).amin(-1)
-        reward, terminated = following["reward"].squeeze(-1), following["terminated"].squeeze(-1)
+        reward = self.sizes.reward_scale * following[self.sizes.train_reward].squeeze(-1)
+        terminated = following["terminated"].squeeze(-1)
         target = td_target(reward, terminated, value, log_prob, alpha, self.options.discount)
         critic, metrics = critic_loss(self._values(known, batch["action"]), target)
         self.step(self.critic_optimizer, critic)

@@ -97,7 +97,8 @@ def written_out(module, data):
     alpha = copy.deepcopy(module.alpha)
     weight = functional.softplus(alpha.parameter).detach() if learned else 1.0
     now, context = data["transitions"], data["context_0"]
-    seen = torch.cat([context["observation"], context["action"].tanh(), context["next", "reward"]], -1)
+    following = [context["next", "observation"]] if options.next_state_in_context else []
+    seen = torch.cat([context["observation"], context["action"].tanh(), context["next", "reward"], *following], -1)
     mean, spread = plain(encoder.factors, seen).chunk(2, -1)
     precision = 1 / functional.softplus(spread).clamp(min=1e-7)
     variance = 1 / precision.sum(1)
@@ -135,16 +136,30 @@ def written_out(module, data):
     return networks | {"alpha": alpha}
 
 
-@pytest.mark.parametrize("options", [{}, {"reward_scale": 1.0, "initial_alpha": 0.4}])
+@pytest.mark.parametrize("options", [{}, {"next_state_in_context": True}, {"reward_scale": 1.0, "initial_alpha": 0.4}])
 def test_an_update_is_the_authors_also_where_the_weight_of_the_entropy_is_learned(options):
     module, data = made(**options).double(), batch().to(torch.float64)
+    with torch.no_grad():
+        for parameter in module.target_value.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
     data["transitions", "next", "terminated"] = data["transitions", "next", "terminated"].bool()
     torch.manual_seed(5)
     expected = written_out(module, data)
     torch.manual_seed(5)
-    descend(module, ("critic_optimizer", "actor_optimizer", *["alpha_optimizer"] * bool(options)), LR)
+    descend(module, ("critic_optimizer", "actor_optimizer", *["alpha_optimizer"] * ("initial_alpha" in options)), LR)
     module.update(data)
     assert_close(module, expected)
+
+
+def test_networks_are_as_large_as_said_and_views_hold_as_much():
+    module = made(layers=3, width=7, encoder_layers=2, encoder_width=9, capacity=5)
+    networks = (module.policy, *module.critics, module.value)
+    assert [[linear.out_features for linear in (each.first, *each.hidden)] for each in networks] == [[7, 7, 7]] * 4
+    factors = module.encoder.factors
+    assert [linear.out_features for linear in (factors.first, *factors.hidden)] == [9, 9]
+    assert module.views() == {"context": 5, "replay": 5}
+    for each, bound in zip(networks, (1e-3, 3e-3, 3e-3, 3e-3), strict=True):
+        assert 0.5 * bound < each.last.weight.abs().max() <= bound
 
 
 def test_critics_may_learn_from_another_reward_than_the_context_shows():

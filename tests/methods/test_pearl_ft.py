@@ -37,7 +37,7 @@ class Steps(Walk):
 
 
 def trained(**options):
-    module = meta.made(reward_scale=1.0, initial_alpha=0.4, **options)
+    module = meta.made(**{"reward_scale": 1.0, "initial_alpha": 0.4, **options})
     for _ in range(3):
         module.update(meta.batch())
     return module
@@ -112,7 +112,8 @@ def written_out(module, data):
     action, log_prob = sampled(beyond)
     future = torch.minimum(*(plain(each, torch.cat([beyond, action], -1)).squeeze(-1) for each in targets))
     ended = after["terminated"].squeeze(-1)
-    goal = after["reward"].squeeze(-1) + options.discount * torch.where(ended, 0.0, future - weight * log_prob)
+    reward = module.sizes.reward_scale * after[module.sizes.train_reward].squeeze(-1)
+    goal = reward + options.discount * torch.where(ended, 0.0, future - weight * log_prob)
     known = torch.cat([data["observation"], e], -1)
     values = [plain(each, torch.cat([known, data["action"].tanh()], -1)).squeeze(-1) for each in critics]
     sum(0.5 * functional.mse_loss(value, goal.detach()) for value in values).backward()
@@ -130,8 +131,10 @@ def written_out(module, data):
     return dict(zip(names, (policy, critics, targets, alpha), strict=True))
 
 
-def test_an_update_is_soft_actor_critics():
-    module, data = made(tau=0.1), meta.transitions(9).double()
+@pytest.mark.parametrize("learned_from", [{}, {"initial_alpha": None, "reward_scale": 7.0, "train_reward": "dense"}])
+def test_an_update_is_soft_actor_critics_on_the_reward_of_meta_training(learned_from):
+    info = dataclasses.replace(ONE_TASK, observation_shapes=meta.INFO.observation_shapes)
+    module, data = made(trained(**learned_from), info, tau=0.1), meta.transitions(9).double()
     data["next", "terminated"] = data["next", "terminated"].bool()
     with torch.no_grad():
         for parameter in [*module.policy.parameters(), *module.target_critics.parameters()]:
@@ -151,6 +154,8 @@ def test_networks_for_other_states_or_of_another_version_are_refused():
     wide = EnvInfo({"observation": (meta.STATES + 1,)}, meta.ACTIONS, 50)
     with pytest.raises(InputError, match="the encoder of 'pearl' was meta-trained on other states"):
         made(before, info=wide)
+    with pytest.raises(InputError, match="train_reward is 'dense'; this environment has reward, observation"):
+        made(trained(train_reward="dense"))
     old = Artefact("pearl", {"width": 8, "tasks": 3}, before.artefact().tensors)
     before.artefact = lambda: old
     with pytest.raises(InputError, match=r"'pearl' is damaged .*another version wrote it"):

@@ -106,8 +106,39 @@ def test_multipliers_grow_while_too_much_diverges_and_never_shrink(divergence):
     np.testing.assert_allclose(module.large_lambda().detach(), 3e-6, rtol=1e-3)
 
 
+def test_each_multiplier_follows_its_own_target():
+    """Plain gradient descent, so that those which would shrink show their sign too."""
+    targets = {"small_embedding_target": 0.7, "large_embedding_target": 4.0}
+    targets |= {"small_divergence": 0.3, "large_divergence": 2.0}
+    weights = {"small_embedding_weight": 0.3, "large_embedding_weight": 0.4, "small_alpha": 0.5, "large_alpha": 0.6}
+    module = made(**targets, **weights)
+    descend(module, ("multiplier_optimizer",), LR)
+    posterior = Gaussian(torch.arange(10.0).view(5, 2) / 3, torch.zeros(5, 2))
+    kl, tasks = posterior.kl_to_standard().sum(-1), [1, 5, 1]
+    divergence = torch.tensor([0.1, 0.9, 1.0, 4.0, 7.0])
+    weight = torch.cat([module.small_lambda().expand(SMALL), module.large_lambda()[torch.tensor(tasks)]])
+    of_tasks = torch.zeros(6)
+    for task, each in zip(tasks, kl[SMALL:], strict=True):
+        of_tasks[task] += (4.0 - each) / LARGE
+    slopes = {
+        "small_lambda": 0.7 - kl[:SMALL].mean(),
+        "large_lambda": of_tasks,
+        "small_alpha": 0.3 - divergence[:SMALL].mean(),
+        "large_alpha": 2.0 - divergence[SMALL:].mean(),
+    }
+    before = {name: getattr(module, name).parameter.detach().clone() for name in slopes}
+    module._grow(posterior, divergence, weight, SMALL)
+    for name, slope in slopes.items():
+        expected = before[name] - LR * torch.sigmoid(before[name]) * slope
+        torch.testing.assert_close(getattr(module, name).parameter.detach(), expected, msg=name)
+
+
 def test_a_multiplier_begins_where_it_should():
     np.testing.assert_allclose(Multiplier(3e-6, 4)().detach(), [3e-6] * 4, rtol=1e-5)
+    module = made(small_embedding_weight=0.1, large_embedding_weight=0.2, small_alpha=0.3, large_alpha=0.4)
+    for name, value in (("small_lambda", 0.1), ("small_alpha", 0.3), ("large_alpha", 0.4)):
+        np.testing.assert_allclose(getattr(module, name)().detach(), [value], rtol=1e-5)
+    np.testing.assert_allclose(module.large_lambda().detach(), [0.2] * 6, rtol=1e-5)  # one for each task
 
 
 def written_out(module, data):
@@ -170,6 +201,8 @@ def test_an_update_is_the_authors():
     module = made(divergence_clip=0.02, large_embedding_weight=0.1)
     with torch.no_grad():
         module.large_lambda.parameter += torch.arange(6.0)
+        for parameter in module.target_critics.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
     data = batch(module).double()
     module = module.double()
     for part in (data["transitions"], data["context_0"], data["context_1"]):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_skills.nets.mlp import MLP, AffineChain
+from lightning_skills.nets.mlp import MLP, AffineChain, initialise_like_rlkit, torch_mlp
 from lightning_skills.nets.numpy_mlp import NumpyMLP
 
 
@@ -39,6 +39,25 @@ def test_weights_are_xavier_normal_and_biases_zero():
     mlp = MLP(256, 256, layers=1, width=256)
     assert mlp.hidden[0].weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
     assert all(not p.any() for p in mlp.parameters() if p.ndim == 1)
+
+
+def test_rlkit_scales_weights_by_outputs():
+    """Its `fanin_init` takes the wrong axis, and what was published was trained with that."""
+    mlp = MLP(3, 2, layers=1, width=100)
+    initialise_like_rlkit(mlp, last=5e-3)
+    for linear in (mlp.first, *mlp.hidden):
+        assert 0.095 < linear.weight.abs().max() <= 0.1
+        assert (linear.bias == 0.1).all()
+    assert all(2.5e-3 < parameter.abs().max() <= 5e-3 for parameter in mlp.last.parameters() if parameter.numel() > 2)
+
+
+def test_a_torch_mlp_has_that_many_hidden_layers_and_torchs_weights():
+    mlp = torch_mlp(400, 300, layers=3, width=100)
+    assert [linear.weight.shape for linear in (mlp.first, *mlp.hidden)] == [(100, 400), (100, 100), (100, 100)]
+    for linear, bound in ((mlp.first, 0.05), *((linear, 0.1) for linear in (*mlp.hidden, mlp.last))):
+        for parameter in linear.parameters():
+            assert 0.9 * bound < parameter.abs().max() <= bound
+    assert mlp.slope == 0
 
 
 def test_training_mode_normalises_over_all_leading_axes():

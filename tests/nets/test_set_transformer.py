@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from lightning_skills.nets.set_transformer import HEADS, Attention, SetTransformer
+from lightning_skills.nets.set_transformer import Attention, SetTransformer
+
+HEADS, INDUCING_POINTS = 4, 32  # SiMPL's code
 
 
 def written_out(block, queries, keys):
@@ -47,6 +49,11 @@ def test_pooling_is_the_same_block_for_shared_queries_with_the_same_gradients(se
     outputs = block.pool(queries, sets), block(queries.expand(3, -1, -1), sets)
     torch.testing.assert_close(*outputs)
     torch.testing.assert_close(*(torch.autograd.grad((out * weights).sum(), leaves) for out in outputs))
+
+
+def test_each_attention_goes_through_so_many_points():
+    network = SetTransformer(5, 4, width=8)
+    assert [tuple(block.points.shape) for block in (network.first, network.second)] == [(INDUCING_POINTS, 8)] * 2
 
 
 def test_a_summary_does_not_depend_on_order_and_treats_sets_alone(sets):

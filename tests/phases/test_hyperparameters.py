@@ -9,7 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 from lightning_skills.phases.options import ActionPriorOptions, SkillPretrainOptions
 from lightning_skills.phases.skill_pretrain import SkillPretrainModule
-from methods import bc_sac, flat_prior, sac, spirl, ssp
+from methods import bc_sac, flat_prior, pearl, sac, simpl, spirl, ssp
 from tests.phases import test_skill_pretrain as pretrain
 from tests.phases import test_skill_rl as rl
 
@@ -63,6 +63,110 @@ SSP = SOFT_ACTOR_CRITIC | {"policy": "scratch", "regulariser": "entropy", "targe
 SSP |= {"tanh_actions": None, "capacity": 1_000_000}
 SSP_MAZE = SSP | {"policy_layers": 3, "policy_width": 64, "critic_layers": 2}
 SSP_KITCHEN = SSP | {"policy_layers": 5, "policy_width": 256, "critic_layers": 5}
+# SiMPL's scripts; `layers` are those before the last.
+SIMPL_MAZE = {
+    "embedding_dim": 5,
+    "encoder_width": 128,
+    "layers": 3,
+    "width": 256,
+    "small_tasks": 4,
+    "large_tasks": 26,
+    "small_context": 4,
+    "large_context": 8192,
+    "batch_size": 1024,
+    "reuse": 256.0,
+    "small_embedding_weight": 1e-5,
+    "large_embedding_weight": 3e-6,
+    "small_embedding_target": 1.0,
+    "large_embedding_target": 10.0,
+    "small_alpha": 3e-3,
+    "large_alpha": 1e-3,
+    "small_divergence": 0.5,
+    "large_divergence": 1.0,
+    "divergence_clip": 5.0,
+    "discount": 0.99,
+    "tau": 5e-3,
+    "lr": 3e-4,
+    "capacity": 20_000,
+    "conditioning_episodes": 20,
+}
+SIMPL_KITCHEN = SIMPL_MAZE | {
+    "embedding_dim": 6,
+    "layers": 5,
+    "width": 128,
+    "small_tasks": 3,
+    "large_tasks": 27,
+    "small_context": 2,
+    "large_context": 1024,
+    "batch_size": 256,
+    "small_embedding_weight": 1e-3,
+    "large_embedding_weight": 1e-4,
+    "small_embedding_target": 2.0,
+    "small_alpha": 0.05,
+    "large_alpha": 0.03,
+    "small_divergence": 0.1,
+    "large_divergence": 4.0,
+    "divergence_clip": 6.0,
+    "capacity": 3000,
+}
+# PEARL's defaults and, by distribution, what differs: tasks of a batch, context, steps of a round with embeddings from
+# the prior, from the posterior and beyond the context, updates of a round and weight of the KL.
+PEARL = {
+    "embedding_dim": 5,
+    "encoder_layers": 3,
+    "encoder_width": 200,
+    "layers": 3,
+    "width": 300,
+    "batch_size": 256,
+    "discount": 0.99,
+    "tau": 5e-3,
+    "lr": 3e-4,
+    "output_penalty": 1e-3,
+    "reward_scale": 5.0,
+    "initial_alpha": None,
+    "train_reward": "reward",
+    "initial_steps": 2000,
+    "tasks_per_round": 5,
+    "exploration_episodes": 2,
+    "adapted_episodes": 1,
+    "capacity": 1_000_000,
+    "next_state_in_context": False,
+}
+OF_PEARL = (
+    "meta_batch",
+    "context_size",
+    "prior_steps",
+    "posterior_steps",
+    "extra_steps",
+    "updates_per_round",
+    "kl_weight",
+)
+PEARL_BY_TASK = {
+    "cheetah-vel": (16, 100, 400, 0, 600, 2000, 0.1, {}),
+    # With two tasks a round has two, not five draws of them, and as many updates for a step.
+    "cheetah-dir": (4, 256, 1000, 0, 1000, 2000 * 2 // 5, 0.1, {"tasks_per_round": 2}),
+    "ant-dir": (4, 256, 400, 0, 600, 4000 * 2 // 5, 0.1, {"tasks_per_round": 2}),
+    "ant-goal": (10, 256, 400, 0, 600, 4000, 1.0, {}),
+    "humanoid-dir": (16, 256, 400, 0, 600, 4000, 0.1, {}),
+    "walker-rand-params": (10, 100, 400, 0, 600, 4000, 0.1, {"next_state_in_context": True}),
+    "hopper-rand-params": (10, 100, 400, 0, 600, 4000, 0.1, {"next_state_in_context": True}),
+    "sparse-point-robot": (
+        *(16, 1024, 100, 900, 0, 1000, 1.0),
+        {
+            "train_reward": "dense_reward",
+            "discount": 0.9,
+            "reward_scale": 100.0,
+            "initial_steps": 200,
+            "tasks_per_round": 10,
+            "exploration_episodes": 5,
+            "adapted_episodes": 15,  # 400 steps in all
+        },
+    ),
+    "point-robot": (
+        *(16, 64, 200, 0, 200, 1000, 0.1),
+        {"reward_scale": 100.0, "initial_steps": 200, "exploration_episodes": 1, "adapted_episodes": 2},
+    ),
+}
 
 
 def options_of(method, phase, env, task):
@@ -107,6 +211,12 @@ def options_of(method, phase, env, task):
         (ssp.METHOD, "rl", "maze", "spirl40", SSP_MAZE),
         (ssp.METHOD, "rl", "blocks", "dense11", SSP_MAZE | CRITICS_BLOCKS),
         (ssp.METHOD, "rl", "kitchen", "mkbl", SSP_KITCHEN),
+        (simpl.METHOD, "meta", "maze", "simpl20-train40", SIMPL_MAZE),
+        (simpl.METHOD, "meta", "kitchen", "simpl", SIMPL_KITCHEN),
+        *(
+            (pearl.METHOD, "meta", "locomotion", task, PEARL | dict(zip(OF_PEARL, values, strict=True)) | more)
+            for task, (*values, more) in PEARL_BY_TASK.items()
+        ),
     ],
     ids=lambda value: getattr(value, "name", value) if not isinstance(value, dict) else "",
 )
