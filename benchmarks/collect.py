@@ -4,8 +4,9 @@
 
 For each run ``OUT/<method>_seed<k>.csv`` has its curves over env frames, if any, and ``OUT/final.csv`` one row per
 run with the final evaluation; both with whatever else is measured in an evaluation, such as the height of a tower. Of
-runs that learn target tasks ``OUT/<method>_seed<k>_episodes.csv`` has the return over episodes there, and
-``OUT/<phase>.csv`` the final evaluations of a phase before.
+runs that act in tasks to test on ``OUT/<method>_seed<k>_episodes.csv`` has the return over episodes there, mean over
+the tasks: of each episode or, of training episodes, the mean of the ten from it on; and ``OUT/<phase>.csv`` has the
+final evaluations of a phase before.
 """
 
 import csv
@@ -56,7 +57,8 @@ def collect(runs: Path, out: Path, chosen: list[str]) -> int:
                 writer.writeheader()
                 writer.writerows(curve)
         if (episodes := unseen.by_episode(run)).size:
-            table = [{"episode": int(number), "return": value} for number, value in episodes.T.tolist()]
+            column = f"mean_return_of_{unseen.WINDOW}" if unseen.trains(run) else "return"
+            table = [{"episode": int(number), column: value} for number, value in episodes.T.tolist()]
             (out / name.replace(".csv", "_episodes.csv")).write_text(csv_table(table))
     for name, rows in finals.items():
         (out / f"{name}.csv").write_text(csv_table(rows))

@@ -2,7 +2,7 @@
 # The commands of the results tables whose curves of every seed are in benchmarks/results/. A table's numbers are the final
 # evaluations (summary.json) of these runs; in the kitchen's, but for the column "final", means of the last 100 training
 # episodes (train/return). Of SiMPL and PEARL they are the evaluations after meta-training (meta.csv, or final.csv where nothing
-# follows), and episodes (*_episodes.csv).
+# follows), and episodes (*_episodes.csv; of those that train in the tasks to test on, a row is the mean of ten from it on).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -16,7 +16,7 @@ from lightning_skills.launch import program
 from lightning_skills.recorded import AGAIN, SUMMARY, read_metrics, read_summary
 from lightning_skills.report import Snapshot
 from lightning_skills.run_options import Run
-from lightning_skills.summaries import acting, earlier, outcome
+from lightning_skills.summaries import earlier, episodes, outcome
 from lightning_skills.tracking import MLflowTracker
 
 PANELS = 6
@@ -103,7 +103,7 @@ def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[st
         rows += [
             ("env frames", f"{summary['env_frames']:,}"),
             ("updates", f"{summary['updates']:,}"),
-            ("evaluation", f"{summary['episodes']} fresh episodes, {acting(summary['explore'])}"),
+            ("evaluation", f"fresh: {episodes(summary)}"),
             *outcome(summary),
             *_by_task(summary.get("tasks", {})),
         ]

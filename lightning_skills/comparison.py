@@ -231,7 +231,9 @@ def _draw_unseen(block: "SubFigure", groups: Sequence[Group], styles: Mapping[st
     for group in groups:
         _draw_group(axes, unseen.curves(group), bool(group.unfinished), styles[str(group)])
     axes.set_title("return by episode in tasks to test on")
-    axes.set_xlabel(f"episode (of training: mean of {unseen.WINDOW} from it on)", fontsize=7.5)
+    means = any(unseen.trains(run) for group in groups for run in group.runs)
+    how = f" (of training: mean of {unseen.WINDOW} from it on)" if means else ""
+    axes.set_xlabel(f"episode{how}", fontsize=7.5)
     scale_axes(axes, "return")
 
 

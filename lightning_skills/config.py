@@ -303,7 +303,10 @@ def _described(env: EnvSpec, several: bool) -> str:
 
 
 def _check_left(config: RunConfig, method: MethodSpec) -> None:
-    """Raise InputError if no phase is left to run, or one that runs whole episodes of tasks is to run ahead."""
+    """Raise InputError if no phase is left to run, one is given nothing, or one that runs episodes is to run ahead."""
+    for name, source in config.sources.items():
+        if not source.strip():
+            raise InputError(f"{name}= is empty; give the path of a run that has it, or leave it out")
     chosen = [phase for phase in method.phases if config.phase in (None, phase.name)]
     left = [phase for phase in chosen if phase.name not in config.sources]
     if not left:

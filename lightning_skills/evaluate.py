@@ -93,7 +93,7 @@ def _numbers(policy: Trained, rollouts: Rollouts) -> dict[str, Any]:
         "method": run.method.name,
         "env": {"name": run.env.name, **asdict(run.config.env)},
         "seed": run.config.evaluation.seed,
-        **summaries.judged(policy.phase.name, rollouts, run.config.evaluation.explore),
+        **summaries.judged(policy.phase.name, rollouts),
     }
 
 
@@ -107,12 +107,12 @@ def _episodes(rollouts: Rollouts) -> list[dict[str, object]]:
 
 
 def _table(policy: Trained, numbers: Mapping[str, Any], out: Path, video: Path | None) -> list[tuple[str, str]]:
-    run, how = policy.run, summaries.acting(numbers["explore"])
+    run = policy.run
     films = [("film", str(video))] if video is not None else []
     return [
         ("policy", f"{policy.place} ({run.method.name}, phase {policy.phase.name})"),
         ("env", f"{run.env.name} {run.config.env.task}"),
-        ("evaluation", f"{numbers['episodes']} episodes, seed {numbers['seed']}, {how}"),
+        ("evaluation", f"{summaries.episodes(numbers)}, seed {numbers['seed']}"),
         *summaries.outcome(numbers),
         ("numbers", f"{out / NUMBERS}, {out / 'episodes.csv'}"),
         *films,

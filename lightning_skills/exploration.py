@@ -81,14 +81,19 @@ def main(words: Sequence[str]) -> int:
         raise InputError(f"these runs are of several tasks ({', '.join(tasks)}); explore one at a time")
     if not groups:
         return skip.status
-    out = report.make_folder(Path(options["out"]))
     quiet()
-    found: list[Exploration] = []
-    explored: list[Run] = []
+    chosen: list[tuple[str, Run]] = []
     for label, folder in [(str(group), each.folder) for group in groups for each in group.runs]:
         with skip():
             run = config.restore(folder)
-            run = trained.changed(run, online_phase(run), str(folder), folder, changes)
+            chosen.append((label, trained.changed(run, online_phase(run), str(folder), folder, changes)))
+    if not chosen:
+        return skip.status
+    out = report.make_folder(Path(options["out"]))
+    found: list[Exploration] = []
+    explored: list[Run] = []
+    for label, run in chosen:
+        with skip():
             found += explore(run, int(options["frames"]), label)
             explored.append(run)
     if not found:

@@ -369,7 +369,7 @@ class Pipeline:
         result = final(module, partial(self.worlds, task=part.task), options)
         result.save(folder / "evaluation.npz")
         counters = {"env_frames": module.env_frames, "updates": module.updates}
-        summary = {**summaries.judged(part.name, result, options.explore), **counters}
+        summary = {**summaries.judged(part.name, result), **counters}
         summaries.write(folder, summary)
         if part.phase is not self._run.method.phases[-1]:  # the run's own is to be another phase's
             summaries.write(summaries.earlier(self._directory, part.name), summary)

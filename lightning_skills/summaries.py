@@ -28,21 +28,24 @@ def earlier(run: Path, phase: str) -> Path:
     return run / "evaluations" / phase
 
 
-def judged(part: str, rollouts: Rollouts, explore: bool) -> dict[str, Any]:
+def judged(part: str, rollouts: Rollouts) -> dict[str, Any]:
     """What is said of an evaluation.
 
     Args:
         part: Name of the phase or part that acted.
         rollouts: Its episodes.
-        explore: Whether it sampled.
     """
-    named = {"phase": part, "episodes": len(rollouts.returns), "explore": explore}
+    named = {"phase": part, "episodes": len(rollouts.returns), "explore": rollouts.explored}
     return {**named, **rollouts.metrics(), **rollouts.details()}
 
 
-def acting(explore: bool) -> str:
-    """How a policy acted, in a word."""
-    return "sampling" if explore else "mode"
+def episodes(summary: Mapping[str, Any]) -> str:
+    """Which episodes an evaluation is of, and how the policy acted in them."""
+    count, how = summary["episodes"], "sampling" if summary["explore"] else "mode"
+    if curves := list(summary.get("adaptation", {}).values()):
+        of_each = f"the last {count // len(curves)} of {len(curves[0])} in each of {len(curves)} tasks"
+        return f"{count} episodes, {of_each}, {how}"
+    return f"{count} episodes, {how}"
 
 
 def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -21,6 +21,11 @@ episodes, each the mean of the {WINDOW} from this one on; else those of the fina
 those from which a method only infers its task."""
 
 
+def trains(run: RecordedRun) -> bool:
+    """Whether its episodes in tasks to test on are of training there, so that curves are means of :data:`WINDOW`."""
+    return any("/" in row["phase"] for row in run.episodes)
+
+
 def by_episode(run: RecordedRun) -> np.ndarray:
     """Means over the tasks ``[2, n]``: numbers of episodes and returns; empty if there are none.
 

@@ -34,7 +34,7 @@ def options_and_places(words: Sequence[str], defaults: Mapping[str, str]) -> tup
     places = [word for word in words if _is_place(word, defaults)]
     given = read_options([word for word in words if word not in places], defaults)
     if not places:
-        raise InputError("give a run, or more where several are taken")
+        raise InputError("give a run: the folder that a training wrote to")
     return {**defaults, **given}, [Path(place) for place in places]
 
 

@@ -209,6 +209,7 @@ def test_a_folder_with_another_config(tmp_path, capsys):
         (["method=spirl", "env=maze", "name=a=b"], "cannot read 'name=a=b'; put the value into quotes of its own"),
         (["method=spirl", "env=maze", "name"], "cannot read 'name'; options are written key=value"),
         (["method=spirl", "env=maze", "phase=skills", "skills=/a/run"], "nothing is left to train with skills= given"),
+        (["method=spirl", "env=maze", "skills="], "skills= is empty; give the path of a run that has it"),
         (["method=spirl", "env=maze", "skills=/a/run", "rl=/a/run"], "to train with skills=, rl= given; leave it out"),
         (
             ["experiment=simpl_maze_small", "method=spirl"],
@@ -286,7 +287,11 @@ def test_a_missing_or_foreign_artefact(tmp_path, capsys):
             "decoder is 'open_loop'; choose one of closed_loop",
         ),
         (["method=simpl"], {"image_shape": (6, 16, 16)}, "closed-loop skills of states; these are of images"),
-        (["method=simpl"], {"state_dim": 60, "action_dim": 9}, "the skills were learned for actions of length 9"),
+        (
+            ["method=simpl"],
+            {"state_dim": 60, "action_dim": 9},
+            "learned on actions of length 9, this",
+        ),
     ],
 )
 def test_skills_that_are_not_those_of_the_options(tmp_path, capsys, words, made, message):

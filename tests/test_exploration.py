@@ -9,6 +9,7 @@ from envs.maze.config import MazeConfig
 from envs.maze.env import make
 from lightning_skills import __main__ as main
 from lightning_skills import command, config
+from lightning_skills.config_tree import write_tree
 from lightning_skills.errors import InputError
 from lightning_skills.evaluation.rollouts import Rollouts
 from lightning_skills.exploration import Exploration, Visits, explore, online_phase, per_seed, summarise, visits
@@ -147,7 +148,9 @@ def test_runs_that_differ_by_an_option_which_is_given_are_one_group(runs, tmp_pa
 
 def explored(label, seed, returns, visits, **info):
     solved, frames = np.array(returns) > 2.5, np.full(len(returns), 10 + seed)
-    rollouts = Rollouts(np.array(returns), solved, frames, [], info={key: np.array(n) for key, n in info.items()})
+    rollouts = Rollouts(
+        np.array(returns), solved, frames, [], explored=True, info={key: np.array(n) for key, n in info.items()}
+    )
     return Exploration(label, seed, rollouts, visits)
 
 
@@ -218,6 +221,15 @@ def test_runs_of_several_tasks_are_refused(runs, tmp_path, capsys):
     (other / "config.yaml").write_text(config_yaml.replace("task: small20", "task: spirl40"))
     assert main.main(["explore", str(runs), str(tmp_path), f"out={tmp_path / 'out'}"]) == 2
     assert "maze-small20, maze-spirl40" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_cannot_be_explored_leaves_no_folder(tmp_path, capsys):
+    run = config.load(["method=pearl", "env=locomotion", f"runs_dir={tmp_path / 'runs'}"])
+    run.directory.mkdir(parents=True)
+    write_tree(run.directory / "config.yaml", run)
+    assert main.main(["explore", str(run.directory), f"out={tmp_path / 'out'}"]) == 2
+    assert "method 'pearl' has no online phase to explore with" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -218,7 +218,7 @@ def test_a_policy_of_one_task_is_not_taken_to_many(run, tmp_path, capsys):
 
 
 def test_explore_wants_one_task(run, tmp_path, capsys):
-    assert main.main(["explore", str(run.directory), f"out={tmp_path}"]) == 2
+    assert main.main(["explore", str(run.directory), f"out={tmp_path / 'out'}"]) == 2
     assert "its phase 'rl' is in parts; explore a run of one task" in capsys.readouterr().err
 
 

@@ -51,6 +51,7 @@ def test_ways_are_drawn_with_the_goal_of_their_task(tmp_path, monkeypatch):
         success=np.zeros(4, dtype=bool),
         frames=np.zeros(4),
         trajectories=paths[4:],
+        explored=True,
         tasks=names,
         curves=np.zeros((2, 4)),
         first=2,

@@ -59,7 +59,9 @@ def test_there_may_be_nothing_to_show(parts):
 def test_a_meta_learner_that_does_not_train_there_shows_how_it_adapted_in_its_evaluation():
     summary = {"adaptation": {"a": [0.0, 1.0, 4.0], "b": [2.0, 1.0, 6.0]}}
     trained = [*rows("meta", [9] * 20)]
-    assert unseen.by_episode(RecordedRun("", {}, [], summary, trained)).tolist() == [[0, 1, 2], [1, 1, 5]]
+    run = RecordedRun("", {}, [], summary, trained)
+    assert unseen.by_episode(run).tolist() == [[0, 1, 2], [1, 1, 5]]
+    assert not unseen.trains(run)
     trained += rows("adapt/a", [3] * 10)
     assert unseen.by_episode(RecordedRun("", {}, [], summary, trained)).tolist() == [[0], [3]]
 
@@ -95,6 +97,7 @@ def test_a_curve_of_every_method(tmp_path):
     (block,) = figure.subfigs
     (axes,) = block.axes
     assert all(tick == round(tick) for tick in axes.get_xticks())
+    assert "mean of 10" in axes.get_xlabel()
     assert [np.array(line.get_data()).tolist() for line in axes.lines] == [
         [[0, 1, 2], [4.5, 5.5, 6.5]],
         [[0, 1, 2, 3, 4, 5], [2] * 6],

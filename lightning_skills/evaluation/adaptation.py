@@ -95,6 +95,7 @@ def adapt(module: MetaTrainModule, make_env: MakeEnv, seed: int, explore: bool =
         success=np.array([episode.success for episode in last]),
         frames=np.array([episode.frames for episode in last]),
         trajectories=[episode.states for episode in last],
+        explored=plan[-1].explore,
         tasks=tasks.test,
         curves=np.array([[episode.reward for stage in each for episode in stage] for each in per_task]),
         first=plan[0].episodes,

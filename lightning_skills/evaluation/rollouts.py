@@ -27,6 +27,7 @@ class Rollouts:
         success: Whether the task was solved at any step ``[E]``.
         frames: Primitive steps ``[E]``.
         trajectories: State vectors of each episode, ``[frames + 1, S]``.
+        explored: Whether the policy sampled.
         info: What the env reports of each at its end, by name, each ``[E]``.
     """
 
@@ -34,6 +35,7 @@ class Rollouts:
     success: np.ndarray
     frames: np.ndarray
     trajectories: list[np.ndarray]
+    explored: bool = field(kw_only=True)
     info: Mapping[str, np.ndarray] = field(default_factory=dict, kw_only=True)
 
     def save(self, path: Path) -> None:
@@ -106,4 +108,4 @@ def _run(env: SkillEnv, module: PhaseModule, policy: str, explore: bool) -> Roll
         env.parked |= done
     recorded = np.stack(env.recording)
     trajectories = [recorded[: length + 1, i] for i, length in enumerate(frames)]
-    return Rollouts(returns, success, frames, trajectories, info=info)
+    return Rollouts(returns, success, frames, trajectories, explored=explore, info=info)

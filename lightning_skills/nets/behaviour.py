@@ -55,23 +55,22 @@ class Behaviour(nn.Module, ABC):
         """What is chosen, given states or images ``[B, ...]``."""
         return Gaussian.from_output(self.prior_net(seen))
 
-    def require_lengths(self, state_dim: int, action_dim: int) -> None:
+    def require_lengths(self, state_dim: int, action_dim: int, named: str) -> None:
         """Check that it serves an environment of these lengths; of states only where it sees them.
+
+        Args:
+            state_dim: Of the environment.
+            action_dim: Of the environment.
+            named: What it is called in messages.
 
         Raises:
             InputError: if it was learned on others.
         """
-        learned = self.settings
-        if learned.action_dim != action_dim:
-            raise InputError(
-                f"the {self.kind} were learned for actions of length {learned.action_dim}, "
-                f"this environment's have {action_dim}"
-            )
-        if learned.image_shape is None and learned.state_dim != state_dim:
-            raise InputError(
-                f"the {self.kind} were learned on states of length {learned.state_dim}, "
-                f"this environment's have {state_dim}"
-            )
+        learned, sees = self.settings, self.settings.image_shape is None
+        lengths = [("actions", learned.action_dim, action_dim), *[("states", learned.state_dim, state_dim)] * sees]
+        for what, there, here in lengths:
+            if there != here:
+                raise InputError(f"{named} was learned on {what} of length {there}, this environment's have {here}")
 
     @abstractmethod
     def low_level(self, renderer: Renderer | None) -> LowLevel | None:

@@ -175,7 +175,7 @@ class PearlSizes:
     width: int = at_least(1, 300)
     next_state_in_context: bool = False  # true where tasks differ by their dynamics
     task_blind: bool = False  # every embedding is 0: nothing is known of a task, for comparison
-    train_reward: str = "reward"  # what critics learn from: "reward", or an observation of the env such as a dense one
+    train_reward: str = "reward"  # what critics learn from: "reward", or a number that is observed, such as a dense one
     reward_scale: float = positive(5.0)  # of it; stands for the temperature
 
 

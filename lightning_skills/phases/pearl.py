@@ -46,7 +46,7 @@ class PearlAgent(ContextMetaModule):
     def __init__(self, context: PhaseContext, sizes: PearlSizes, context_size: int = 0) -> None:
         super().__init__(context, sizes.embedding_dim, context_size)
         self.sizes, env = sizes, context.env
-        rewards = ("reward", *env.observation_shapes)
+        rewards = ("reward", *(name for name, shape in env.observation_shapes.items() if shape == (1,)))
         if sizes.train_reward not in rewards:
             raise InputError(f"train_reward is {sizes.train_reward!r}; this environment has {', '.join(rewards)}")
         following = [("next", "observation")] if sizes.next_state_in_context else []

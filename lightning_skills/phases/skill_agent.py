@@ -152,12 +152,13 @@ class SkillActorCritic(SkillAgent):
 
 
 def _closed_loop(context: PhaseContext) -> SkillModel:
-    skills = cast(SkillModel, SkillModel.from_artefact(context.artefacts["skills"]))
+    artefact = context.artefacts["skills"]
+    skills = cast(SkillModel, SkillModel.from_artefact(artefact))
     learned = skills.settings
     if learned.decoder != "closed_loop" or learned.image_shape is not None:
         sees = "states" if learned.image_shape is None else "images"
         raise InputError(f"this method needs closed-loop skills of states; these are of {sees}, {learned.decoder}")
-    skills.require_lengths(context.env.state_dim, context.env.action_dim)
+    skills.require_lengths(context.env.state_dim, context.env.action_dim, artefact.named)
     return skills
 
 

@@ -93,7 +93,7 @@ class SkillRLModule(PhaseModule):
         if artefact.kind not in BEHAVIOURS:
             raise InputError(f"cannot act by an artefact of kind {artefact.kind!r}; known are {', '.join(BEHAVIOURS)}")
         skills = BEHAVIOURS[artefact.kind].from_artefact(artefact)
-        skills.require_lengths(self.context.env.state_dim, self.context.env.action_dim)
+        skills.require_lengths(self.context.env.state_dim, self.context.env.action_dim, artefact.named)
         learned, here = skills.settings.image_shape, self.renderer.image_shape if self.renderer else None
         looks = skills.low_level_sees or "prior" in (self.options.policy, self.options.regulariser)
         if looks and here != (learned and tuple(learned)):

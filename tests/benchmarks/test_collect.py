@@ -47,7 +47,8 @@ def test_of_runs_with_target_tasks_the_returns_there_and_what_came_before_are_ke
     collect(tmp_path / "runs", tmp_path / "out", [])
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"final.csv", "meta.csv", "spirl_seed0.csv", "spirl_seed0_episodes.csv"}
-    assert "\n0,5.0\n1,6.0\n2,7.0\n" in (tmp_path / "out/spirl_seed0_episodes.csv").read_text()
+    episodes = (tmp_path / "out/spirl_seed0_episodes.csv").read_text().splitlines()
+    assert episodes == ["episode,mean_return_of_10", "0,5.0", "1,6.0", "2,7.0"]
     for name, value in (("meta", "3.0"), ("final", "7.0")):
         with (tmp_path / "out" / f"{name}.csv").open() as file:
             assert [row["eval/return"] for row in csv.DictReader(file)] == [value]

@@ -1,10 +1,13 @@
 """Whole episodes of several tasks: who runs them, what is stored of them, and what batches hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from tensordict import TensorDict
 
+from lightning_skills import summaries
 from lightning_skills.data.batch_env import BatchEnv, EnvInfo, TaskDistribution
 from lightning_skills.data.skill_env import SkillExecution
 from lightning_skills.data.tasks import TaskData
@@ -262,3 +265,14 @@ def test_who_has_one_stage_and_no_embedding_says_so():
     assert result.before == []
     assert result.embeddings == {}
     assert "embeddings" not in result.details()
+
+
+@pytest.mark.parametrize(("wished", "protocol"), [(True, True), (True, False), (False, True)])
+def test_what_is_said_of_an_evaluation_is_how_its_last_episodes_went(wished, protocol):
+    module = Witness()
+    first, last = module.adaptation()
+    module.adaptation = lambda: [replace(first, explore=not protocol), replace(last, explore=protocol)]
+    said = summaries.judged("meta", adapt(module, lambda seeds: Tasks(len(seeds)), seed=3, explore=wished))
+    assert said["explore"] is (wished and protocol)
+    how = "sampling" if wished and protocol else "mode"
+    assert summaries.episodes(said) == f"4 episodes, the last 2 of 5 in each of 2 tasks, {how}"

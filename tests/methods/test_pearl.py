@@ -40,7 +40,7 @@ def test_a_batch_that_ranks_cannot_share_is_refused_at_once():
 
 
 def test_a_reward_that_the_env_does_not_have_is_refused_at_once():
-    with pytest.raises(InputError, match="train_reward is 'dens'; this environment has reward, observation, dense"):
+    with pytest.raises(InputError, match=r"train_reward is 'dens'; this environment has reward, dense$"):
         made(train_reward="dens")
 
 

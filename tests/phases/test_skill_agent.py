@@ -41,7 +41,7 @@ def test_closed_loop_skills_of_states_are_executed_step_by_step() -> None:
         ({"decoder": "conditioned"}, "closed-loop skills of states; these are of states, conditioned"),
         ({"image_shape": (6, 16, 16)}, "closed-loop skills of states; these are of images, closed_loop"),
         ({"state_dim": 5}, "learned on states of length 5, this environment's have 4"),
-        ({"action_dim": 3}, "learned for actions of length 3, this environment's have 2"),
+        ({"action_dim": 3}, "learned on actions of length 3, this environment's have 2"),
     ],
 )
 def test_other_skills_are_refused(settings: dict[str, object], reason: str) -> None:
