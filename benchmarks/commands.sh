@@ -77,7 +77,9 @@ python -m benchmarks.collect runs benchmarks/results/kitchen_any_baselines ssp/k
 for seed in 0 1 2; do for method in "" _mtrl _spirl; do
     python train.py experiment=simpl_kitchen_small$method env.threads=1 seed=$seed skills=$trained/seed$seed
 done; done
-python train.py experiment=simpl_kitchen_small_pearl_ft env.threads=1 seed=0
+for seed in 0 1 2; do
+    python train.py experiment=simpl_kitchen_small_pearl_ft env.threads=1 seed=$seed
+done
 recorded="simpl/kitchen-simpl/simpl_kitchen_small mtrl/kitchen-simpl/simpl_kitchen_small_mtrl"
 recorded="$recorded spirl_simpl/kitchen-simpl/simpl_kitchen_small_spirl pearl_ft/kitchen-simpl/simpl_kitchen_small_pearl_ft"
 python -m benchmarks.collect runs benchmarks/results/simpl_kitchen_small $recorded
