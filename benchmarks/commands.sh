@@ -88,6 +88,10 @@ python -m lightning_skills report runs/simpl/kitchen-simpl runs/mtrl/kitchen-sim
 cp report/unseen.png docs/images/simpl_kitchen_unseen.png
 cp runs/simpl/kitchen-simpl/simpl_kitchen_small/seed0/embeddings.png docs/images/simpl_kitchen_embeddings.png
 
+# docs/methods/simpl.md, "The maze", with the skills of "A maze that flat RL cannot solve".
+python train.py experiment=simpl_maze_small seed=0 skills=runs/spirl/maze-small20/default/seed0
+python -m benchmarks.collect runs benchmarks/results/simpl_maze_small simpl/maze-simpl20-aligned/simpl_maze_small
+
 # docs/methods/pearl.md, "On two cores".
 for seed in 0 1 2; do for experiment in pearl_point pearl_cheetah_vel; do for control in "" _blind; do
     python train.py experiment=$experiment$control env.threads=1 seed=$seed
