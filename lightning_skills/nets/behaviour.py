@@ -66,8 +66,10 @@ class Behaviour(nn.Module, ABC):
         Raises:
             InputError: if it was learned on others.
         """
-        learned, sees = self.settings, self.settings.image_shape is None
-        lengths = [("actions", learned.action_dim, action_dim), *[("states", learned.state_dim, state_dim)] * sees]
+        learned = self.settings
+        lengths = [("actions", learned.action_dim, action_dim)]
+        if learned.image_shape is None:
+            lengths.append(("states", learned.state_dim, state_dim))
         for what, there, here in lengths:
             if there != here:
                 raise InputError(f"{named} was learned on {what} of length {there}, this environment's have {here}")
