@@ -21,10 +21,10 @@ usage: python -m lightning_skills COMMAND
   explore RUN_OR_FOLDER... [frames=100000] [out=exploration] [method.KEY=VALUE ...] [env.KEY=VALUE ...]
                                          where priors lead before any reward is seen, beside random actions
   evaluate RUN|models:/NAME/VERSION [episodes=N] [seed=K] [explore=false] [env.task=NAME] [record_video=true]
-           [checkpoint=best|newest] [out=evaluation] [overwrite=true] [uri=TRACKING_URI]
+           [checkpoint=best|newest] [phase=NAME] [out=evaluation] [overwrite=true] [uri=TRACKING_URI]
                                          a trained policy in fresh worlds, by default those of the run's own evaluation
-  export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [out=policy] [overwrite=true]
-         [uri=TRACKING_URI]
+  export RUN|models:/NAME/VERSION [env.task=NAME] [checkpoint=best|newest] [phase=NAME] [out=policy]
+         [overwrite=true] [uri=TRACKING_URI]
                                          a trained policy as a program that runs on torch alone
   check PROGRAM.pt2                      whether a program is of the kind that export writes; others may run code
   data generate env=NAME [env.task=NAME] [env.KEY=VALUE ...] [data_dir=data] [debug=smoke]

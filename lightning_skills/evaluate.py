@@ -26,6 +26,7 @@ PROTOCOL = ("episodes", "seed", "explore")
 OPTIONS = {
     **dict.fromkeys(PROTOCOL, ""),
     "checkpoint": "",
+    "phase": "",
     "record_video": "false",
     "out": "evaluation",
     "overwrite": "false",
@@ -47,7 +48,8 @@ def main(words: Sequence[str]) -> int:
     out = Path(options["out"])
     video = _video(options["record_video"], out)
     quiet()
-    policy = trained.load(one_place(places), changed, options["uri"] or None, options["checkpoint"] or None)
+    where = options["uri"] or None
+    policy = trained.load(one_place(places), changed, where, options["checkpoint"] or None, options["phase"] or None)
     if options["episodes"] and adapts(policy.module):
         raise InputError("this policy adapts to tasks, in as many episodes as its own options say; leave out episodes")
     check_free(out / NUMBERS, options["overwrite"])

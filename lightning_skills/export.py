@@ -18,7 +18,7 @@ from lightning_skills.nets.step_policy import StepPolicy
 from lightning_skills.quiet import quiet
 from lightning_skills.words import check_free, one_place, options_and_places
 
-OPTIONS = {"checkpoint": "", "env.task": "", "out": "policy", "overwrite": "false", "uri": ""}
+OPTIONS = {"checkpoint": "", "phase": "", "env.task": "", "out": "policy", "overwrite": "false", "uri": ""}
 FORMAT = 1
 PROGRAM, ABOUT = "policy.pt2", "policy.json"
 CHECK = f"python -m lightning_skills check {PROGRAM}"
@@ -36,7 +36,8 @@ def main(words: Sequence[str]) -> int:
     options, places = options_and_places(words, OPTIONS)
     quiet()
     changed = [f"env.task={options['env.task']}"] if options["env.task"] else []
-    policy = trained.load(one_place(places), changed, options["uri"] or None, options["checkpoint"] or None)
+    where = options["uri"] or None
+    policy = trained.load(one_place(places), changed, where, options["checkpoint"] or None, options["phase"] or None)
     out = Path(options["out"])
     check_free(out / PROGRAM, options["overwrite"])
     step = policy.module.step_policy()

@@ -318,13 +318,15 @@ def _check_values(mine: Any, theirs: Any, what: str) -> None:
 
 
 def _check_rebuilt(run: Run) -> None:
-    last = next(part for part in reversed(Pipeline(run).parts) if part.phase.acts)
-    policy = trained.load(str(run.directory), [] if last.task is None else [f"env.task={last.task}"])
-    rollouts = final(policy.module, policy.pipeline.worlds, run.config.evaluation)
-    with np.load(summaries.folder(run.directory, last) / "evaluation.npz") as recorded:
-        for index, states in enumerate(rollouts.trajectories):
-            same = np.array_equal(states, recorded[str(index)], equal_nan=True)
-            assert same, f"{run.method.name}: {policy.phase.name} acts differently once its artefact is loaded again"
+    last = {part.phase.name: part for part in Pipeline(run).parts if part.phase.acts}
+    for name, part in last.items():
+        task = [] if part.task is None else [f"env.task={part.task}"]
+        policy = trained.load(str(run.directory), task, phase_name=name)
+        rollouts = final(policy.module, policy.pipeline.worlds, run.config.evaluation)
+        with np.load(summaries.folder(run.directory, part) / "evaluation.npz") as recorded:
+            for index, states in enumerate(rollouts.trajectories):
+                same = np.array_equal(states, recorded[str(index)], equal_nan=True)
+                assert same, f"{run.method.name}: {name} acts differently once its artefact is loaded again"
 
 
 def _check_tensors(tensors: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor], what: str) -> None:

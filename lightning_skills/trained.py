@@ -27,7 +27,7 @@ class Trained:
     Args:
         place: Where it was found, and at which checkpoint.
         run: The run that trained it, with whatever was changed.
-        phase: The last acting phase that it has, whose policy this is.
+        phase: The acting phase whose policy this is.
         pipeline: Makes worlds.
         module: The phase, as it was at its end or at the checkpoint asked for.
     """
@@ -43,7 +43,13 @@ CHECKPOINTS = ("best", "newest")
 TASK = "env.task="
 
 
-def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoint: str | None = None) -> Trained:
+def load(
+    place: str,
+    words: Sequence[str] = (),
+    uri: str | None = None,
+    checkpoint: str | None = None,
+    phase_name: str | None = None,
+) -> Trained:
     """Build the policy of a run again.
 
     Args:
@@ -52,6 +58,7 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
             of them is meant.
         uri: Tracking URI of models; None takes ``MLFLOW_TRACKING_URI``, or else the database in ``runs``.
         checkpoint: One of :data:`CHECKPOINTS`, also of a run that is not finished; None takes its finished policy.
+        phase_name: An acting phase of its method; None takes the last one of which there is something.
 
     Raises:
         InputError: if there is no such policy, or it does not fit the changed options.
@@ -65,7 +72,7 @@ def load(place: str, words: Sequence[str] = (), uri: str | None = None, checkpoi
         folder = Path(place)
         run = config.restore(folder)
     kept = folder / ("artefacts" if checkpoint is None else "checkpoints")
-    phase = _last_acting(run, place, kept)
+    phase = _acting(run, place, kept, phase_name)
     task = _task_of_part(run, phase, place, kept / phase.name, words)
     kept = kept / Part(phase, task).name
     if checkpoint is not None:
@@ -108,11 +115,17 @@ def changed(run: Run, phase: Phase, place: str, folder: Path, words: Sequence[st
     return dataclasses.replace(run, config=dataclasses.replace(run.config, sources=sources))
 
 
-def _last_acting(run: Run, place: str, kept: Path) -> Phase:
-    """The last acting phase of which something is kept; if there is none, the last one."""
+def _acting(run: Run, place: str, kept: Path, name: str | None) -> Phase:
+    """The acting phase of that name; of no name, the last one of which something is kept, else the last one."""
     acting = [phase for phase in reversed(run.method.phases) if phase.acts]
     if not acting:
         raise InputError(f"method {run.method.name!r} has no online phase, so {place} has no policy")
+    if name is not None:
+        named = next((phase for phase in acting if phase.name == name), None)
+        if named is None:
+            names = ", ".join(phase.name for phase in reversed(acting))
+            raise InputError(f"phase={name}: of method {run.method.name!r} there are policies of {names}")
+        return named
     return next((phase for phase in acting if (kept / phase.name).exists()), acting[0])
 
 

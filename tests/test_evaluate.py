@@ -210,6 +210,20 @@ def test_a_checkpoint_is_evaluated_too(long_cheetah, tmp_path):
     assert best["returns"] != newest["returns"]
 
 
+def test_each_acting_phase_has_a_policy(tmp_path, capsys):
+    words = ["method=pearl_ft", "env=locomotion", "env.task=point-robot", "debug=smoke", "logging=csv"]
+    assert train([*words, "logging.progress=false", f"runs_dir={tmp_path}"]) == 0
+    run = next(tmp_path.glob("pearl_ft/*/smoke/seed0"))
+    recorded = json.loads((run / "evaluations" / "meta" / "summary.json").read_text())
+    numbers = evaluated(run, tmp_path / "meta", "phase=meta")
+    assert numbers["phase"] == "meta"
+    assert numbers["returns"] == recorded["returns"]
+    assert (tmp_path / "meta" / "adaptation.png").exists()
+    assert main.main(["evaluate", str(run), "phase=skills", f"out={tmp_path / 'other'}"]) == 2
+    assert "phase=skills: of method 'pearl_ft' there are policies of meta, adapt" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_training_may_go_without_evaluations(tmp_path):
     words = ["method=sac", "env=gymnasium", "debug=smoke", "logging=csv", "logging.progress=false"]
     assert train([*words, "evaluation.interim_every=null", f"runs_dir={tmp_path}"]) == 0
