@@ -46,7 +46,8 @@ class Adaptation(Rollouts):
 
     Args:
         tasks: Names of the tasks.
-        curves: Returns ``[T, E]`` of the episodes of all stages, one after another.
+        curves: Returns ``[T, E]`` of the episodes of all stages, one after another, each stage in the order in which
+            they began: in that of their ends, solved ones, which are short, would come first.
         first: How many of these belong to the first stage.
         before: State vectors of the first stage's episodes, ``[n + 1, S]`` each, by task; none if that is the last.
         embeddings: By task, what the policy knew of it in the episodes of the last stage; none of a module that does
@@ -118,7 +119,7 @@ def _run(module: MetaTrainModule, acting: TaskActing, collect: CollectEpisodes) 
 
 
 def _episodes(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[int, Episode]]:
-    """Every episode and the step with which it ended; a column holds steps and worlds ``[S, N, ...]``."""
+    """Every episode and the step with which it began; a column holds steps and worlds ``[S, N, ...]``."""
     for world in range(columns["done"].shape[1]):
         first = 0
         for last in np.flatnonzero(columns["done"][:, world]).tolist():
@@ -126,5 +127,5 @@ def _episodes(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[int, Episode]
             states = np.concatenate([own["before"], own["after"][-1:]])
             solved, reward, frames = own["success"].any(), own["reward"].sum(), own["frames"].sum()
             known = own["embedding"][-1]
-            yield last, Episode(int(own["task"][0]), float(reward), bool(solved), int(frames), states, known)
+            yield first, Episode(int(own["task"][0]), float(reward), bool(solved), int(frames), states, known)
             first = last + 1

@@ -257,6 +257,21 @@ def test_adaptation_runs_every_stage_in_the_tasks_to_test_on(tmp_path):
     assert result.embeddings == result.details()["embeddings"] == {"d": known[0], "e": known[1]}
 
 
+class Uneven(Tasks):
+    """Episodes are the shorter, the later the world."""
+
+    def _step(self, action, worlds):
+        reward, _, solved = super()._step(action, worlds)
+        return reward, self.count[worlds] >= 9 - np.arange(self.num_worlds)[worlds], solved
+
+
+def test_episodes_are_in_the_order_in_which_they_began():
+    result = adapt(Witness(), lambda seeds: Uneven(len(seeds)), seed=3)
+    lengths = result.curves[:, :3] / np.array([[4], [5]])
+    assert sorted(lengths.ravel()) == [4, 5, 6, 7, 8, 9]
+    assert (np.diff(lengths) < 0).all()
+
+
 def test_who_has_one_stage_and_no_embedding_says_so():
     module = Witness()
     module.adaptation = lambda: Witness.adaptation(module)[:1]
