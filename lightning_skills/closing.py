@@ -99,13 +99,15 @@ def _best_episode(file: Path, returns: list[float]) -> np.ndarray:
 def _table(run: Run, summary: dict[str, Any], made: list[Path]) -> list[tuple[str, str]]:
     config = run.config
     rows = [("run", f"{run.method.name} on {run.env.name} {config.env.task}, seed {config.seed}")]
+    tasks = summary.get("tasks", {})
     if summary:
         rows += [
+            *([("means over", f"{len(tasks)} tasks, each learned by itself")] if tasks else []),
             ("env frames", f"{summary['env_frames']:,}"),
             ("updates", f"{summary['updates']:,}"),
             ("evaluation", f"fresh: {episodes(summary)}"),
             *outcome(summary),
-            *_by_task(summary.get("tasks", {})),
+            *_by_task(tasks),
         ]
     else:
         rows += _last_row(run.directory / METRICS)

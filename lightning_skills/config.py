@@ -27,7 +27,7 @@ from lightning_skills.config_tree import WHOLE_COPY, flatten, may_change, plain,
 from lightning_skills.errors import InputError, first_line, listed
 from lightning_skills.files import advised, reading
 from lightning_skills.parts import check_needs
-from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec
+from lightning_skills.plugins import TASKS, EnvSpec, MethodSpec, Phase
 from lightning_skills.run_options import Run, RunConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -303,21 +303,39 @@ def _described(env: EnvSpec, several: bool) -> str:
 
 
 def _check_left(config: RunConfig, method: MethodSpec) -> None:
-    """Raise InputError if no phase is left to run, one is given nothing, or one that runs episodes is to run ahead."""
-    for name, source in config.sources.items():
-        if not source.strip():
-            raise InputError(f"{name}= is empty; give the path of a run that has it, or leave it out")
+    """Raise InputError if no phase is left to run, or an option is given that none of those takes."""
     chosen = [phase for phase in method.phases if config.phase in (None, phase.name)]
     left = [phase for phase in chosen if phase.name not in config.sources]
+    _check_given(config.sources, method, left)
     if not left:
         given = ", ".join(f"{phase.name}=" for phase in chosen)
         raise InputError(f"nothing is left to train with {given} given; leave it out, or choose another phase=")
+    if config.data is not None and not any(phase.data == "offline" for phase in method.phases):
+        raise InputError(
+            f"data={config.data}: no phase of method {method.name!r} learns from recorded data; leave it out"
+        )
     for phase in left:
         if config.collect.ahead and phase.data == "tasks":
             raise InputError(
                 f"collect.ahead=true: phase {phase.name!r} of method {method.name!r} runs whole episodes of tasks, "
                 "never ahead of its updates; leave it out"
             )
+
+
+def _check_given(sources: Mapping[str, str], method: MethodSpec, left: Sequence[Phase]) -> None:
+    """Raise InputError if a phase is given nothing, or without another one that it was trained with."""
+    for name, source in sources.items():
+        if not source.strip():
+            raise InputError(f"{name}= is empty; give the path of a run that has it, or leave it out")
+    needed = {need.phase for phase in left for need in phase.needs}
+    new = needed.intersection(phase.name for phase in left)
+    for phase in method.phases:
+        if phase.name in needed.intersection(sources):
+            for need in phase.needs:
+                if need.phase in new:
+                    raise InputError(
+                        f"{phase.name}= needs the {need.phase} it was trained with; give {need.phase}= too"
+                    )
 
 
 def _freeze(config: DictConfig) -> RunConfig:

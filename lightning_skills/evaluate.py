@@ -100,12 +100,13 @@ def _numbers(policy: Trained, rollouts: Rollouts) -> dict[str, Any]:
 
 
 def _episodes(rollouts: Rollouts) -> list[dict[str, object]]:
-    rows = zip(rollouts.returns.tolist(), rollouts.success.tolist(), rollouts.frames.tolist(), strict=True)
-    return [
-        {"episode": index, "return": total, "success": int(solved), "frames": frames}
-        | {name: float(values[index]) for name, values in rollouts.info.items()}
-        for index, (total, solved, frames) in enumerate(rows)
-    ]
+    count = len(rollouts.returns)
+    columns: dict[str, np.ndarray] = {"episode": np.arange(count)}
+    if isinstance(rollouts, Adaptation):
+        columns["task"] = np.repeat(rollouts.tasks, count // len(rollouts.tasks))
+    columns |= {"return": rollouts.returns, "success": rollouts.success.astype(int), "frames": rollouts.frames}
+    columns |= rollouts.info
+    return [{name: values[index].item() for name, values in columns.items()} for index in range(count)]
 
 
 def _table(policy: Trained, numbers: Mapping[str, Any], out: Path, video: Path | None) -> list[tuple[str, str]]:

@@ -137,7 +137,7 @@ def make_folder(out: Path) -> Path:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}") from None
     return out
 

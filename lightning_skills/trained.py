@@ -135,8 +135,14 @@ def _task_of_part(run: Run, phase: Phase, place: str, kept: Path, words: Sequenc
         return None
     there = sorted(path.name for path in kept.iterdir()) if kept.exists() else []
     asked = next((word.removeprefix(TASK) for word in words if word.startswith(TASK)), None)
+    if there and asked is None:
+        others = [f", or phase={other.name}" for other in run.method.phases if other.acts and other is not phase]
+        tasks = ", ".join(there)
+        raise InputError(
+            f"{place} has a policy for each of these tasks: {tasks}; say which, {TASK}NAME{''.join(others)}"
+        )
     if there and asked not in there:
-        raise InputError(f"{place} has a policy for each of these tasks: {', '.join(there)}; say which, {TASK}NAME")
+        raise InputError(f"{place} has no policy for task {asked!r}; it has one for {', '.join(there)}")
     return asked
 
 

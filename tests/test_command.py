@@ -210,6 +210,8 @@ def test_a_folder_with_another_config(tmp_path, capsys):
         (["method=spirl", "env=maze", "name"], "cannot read 'name'; options are written key=value"),
         (["method=spirl", "env=maze", "phase=skills", "skills=/a/run"], "nothing is left to train with skills= given"),
         (["method=spirl", "env=maze", "skills="], "skills= is empty; give the path of a run that has it"),
+        (["method=simpl", "env=maze", "meta=runs/x"], "meta= needs the skills it was trained with; give skills= too"),
+        (["method=pearl", "env=locomotion", "data=x"], "data=x: no phase of method 'pearl' learns from recorded data"),
         (["method=spirl", "env=maze", "skills=/a/run", "rl=/a/run"], "to train with skills=, rl= given; leave it out"),
         (
             ["experiment=simpl_maze_small", "method=spirl"],

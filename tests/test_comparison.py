@@ -252,6 +252,7 @@ def test_by(tmp_path, capsys):
         (["mlflow:x", "uri=sqlite:///RUNS/none.db"], "no MLflow database at"),
         (["RUNS/good", "out=RUNS/file"], "cannot write to"),
         (["RUNS/good", "out=RUNS/file/below"], "cannot write to"),
+        (["RUNS/good", "out=/proc/below"], "cannot write to"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, capsys, words, named):

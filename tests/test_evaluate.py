@@ -219,6 +219,11 @@ def test_each_acting_phase_has_a_policy(tmp_path, capsys):
     assert numbers["phase"] == "meta"
     assert numbers["returns"] == recorded["returns"]
     assert (tmp_path / "meta" / "adaptation.png").exists()
+    rows = list(csv.DictReader((tmp_path / "meta" / "episodes.csv").open()))
+    last = {
+        task: returns[-len(rows) // len(recorded["adaptation"]) :] for task, returns in recorded["adaptation"].items()
+    }
+    assert [(row["task"], float(row["return"])) for row in rows] == [(t, r) for t, own in last.items() for r in own]
     assert main.main(["evaluate", str(run), "phase=skills", f"out={tmp_path / 'other'}"]) == 2
     assert "phase=skills: of method 'pearl_ft' there are policies of meta, adapt" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
