@@ -157,6 +157,7 @@ def test_the_closing_table_has_a_line_for_each_task(run):
     summary = json.loads((run.directory / "summary.json").read_text())
     rows = dict(closing._table(run, summary, []))
     assert rows["return"] == f"{summary['eval/return']:.2f}"
+    assert rows["means over"] == "2 tasks, each learned by itself"
     for task in ("near", "far"):
         assert rows[task].startswith(f"return {summary['tasks'][task]['eval/return']:.2f}, success")
 
