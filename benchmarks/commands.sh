@@ -88,9 +88,19 @@ python -m lightning_skills report runs/simpl/kitchen-simpl runs/mtrl/kitchen-sim
 cp report/unseen.png docs/images/simpl_kitchen_unseen.png
 cp runs/simpl/kitchen-simpl/simpl_kitchen_small/seed0/embeddings.png docs/images/simpl_kitchen_embeddings.png
 
-# docs/methods/simpl.md, "The maze", with the skills of "A maze that flat RL cannot solve".
-python train.py experiment=simpl_maze_small seed=0 skills=runs/spirl/maze-small20/default/seed0
-python -m benchmarks.collect runs benchmarks/results/simpl_maze_small simpl/maze-simpl20-aligned/simpl_maze_small
+# docs/methods/simpl.md, "The maze on two cores", with the skills of seed 0 of "A maze that flat RL cannot solve".
+trained=runs/spirl/maze-small20/default/seed0
+for seed in 0 1 2; do
+    python train.py experiment=simpl_maze_small seed=$seed skills=$trained
+    python train.py experiment=simpl_maze_small_spirl method.adapt.frames=60000 seed=$seed skills=$trained
+done
+recorded="simpl/maze-simpl20-aligned/simpl_maze_small spirl_simpl/maze-simpl20-aligned/simpl_maze_small_spirl"
+python -m benchmarks.collect runs benchmarks/results/simpl_maze_small $recorded
+python -m lightning_skills report runs/simpl/maze-simpl20-aligned runs/spirl_simpl/maze-simpl20-aligned metric=return \
+    by=method  # seed 0 has the skills of its own seed, the others have not, which makes them other settings
+cp report/unseen.png docs/images/simpl_maze_unseen.png
+python -m lightning_skills evaluate runs/simpl/maze-simpl20-aligned/simpl_maze_small/seed0 phase=meta
+cp evaluation/adaptation.png docs/images/simpl_maze_adaptation.png
 
 # docs/methods/pearl.md, "On two cores".
 for seed in 0 1 2; do for experiment in pearl_point pearl_cheetah_vel; do for control in "" _blind; do
